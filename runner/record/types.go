@@ -1,0 +1,255 @@
+// Package record is the one record of a run: an append-only directory that
+// every reader (verdict, terminal, HTML, JUnit, compare, judge) derives from.
+// FORMAT.md describes the files byte by byte.
+package record
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// FormatVersion is written in the header; a reader refuses any other.
+const FormatVersion = 1
+
+// Stream names one append-only file of the run directory, "<name>.ndjson".
+type Stream string
+
+// The streams of a run. Main carries sequence numbers; End in it carries the
+// line count of every other stream, so a truncated stream is seen as a gap.
+const (
+	Main    Stream = "run"
+	Metrics Stream = "metrics"
+	Wire    Stream = "wire"
+	Ops     Stream = "ops"
+	Audit   Stream = "audit"
+)
+
+// Type says what an entry of the main stream holds.
+type Type string
+
+// Entry types of the main stream and the payload each carries.
+const (
+	TypeHeader  Type = "header"  // Header, always the first entry
+	TypePhase   Type = "phase"   // Phase
+	TypeFault   Type = "fault"   // Fault
+	TypeProcess Type = "process" // Process
+	TypeLoad    Type = "load"    // Load
+	TypeProbe   Type = "probe"   // Probe
+	TypeNote    Type = "note"    // Note
+	TypeEnd     Type = "end"     // End, always the last entry
+)
+
+// Entry is one line of the main stream.
+type Entry struct {
+	Seq  uint64          `json:"seq"`
+	T    time.Duration   `json:"t"` // since run start, monotonic, nanoseconds
+	Type Type            `json:"type"`
+	Data json.RawMessage `json:"data"`
+}
+
+// Header opens a run.
+type Header struct {
+	Format     int               `json:"format"`
+	Run        string            `json:"run"` // directory name, unique on this machine
+	Scenario   string            `json:"scenario"`
+	Title      string            `json:"title"`
+	Hypothesis string            `json:"hypothesis"`
+	File       string            `json:"file"`      // scenario as the user named it
+	PlanHash   string            `json:"plan_hash"` // SHA-256 of the canonical plan
+	Seed       uint64            `json:"seed"`
+	Started    time.Time         `json:"started"` // zero of every T
+	Defects    []string          `json:"defects,omitempty"`
+	Rerun      string            `json:"rerun"` // exact command that runs this again
+	Versions   map[string]string `json:"versions,omitempty"`
+}
+
+// Phase marks the start or the end of a phase. Phases do not overlap.
+type Phase struct {
+	Name  string `json:"name"`  // warmup, baseline, fault, recovery, settle
+	Event string `json:"event"` // start, end
+}
+
+// FaultState is a step of the fault life cycle, in this order.
+type FaultState string
+
+// The life cycle; Failed may follow any state before Gone.
+const (
+	FaultIntent   FaultState = "intent"   // undo is on disk
+	FaultInjected FaultState = "injected" // inject returned
+	FaultBiting   FaultState = "biting"   // a receipt was seen
+	FaultReverted FaultState = "reverted" // revert returned
+	FaultGone     FaultState = "gone"     // seen gone
+	FaultFailed   FaultState = "failed"   // a step failed, Error says which
+)
+
+// Fault is one transition of one fault.
+type Fault struct {
+	ID      string     `json:"id"`
+	Kind    string     `json:"kind"`
+	On      string     `json:"on"` // resolved target, "payments -> psp-primary" or "orders"
+	State   FaultState `json:"state"`
+	Detail  string     `json:"detail,omitempty"` // parameters in words
+	Receipt *Receipt   `json:"receipt,omitempty"`
+	Error   string     `json:"error,omitempty"`
+}
+
+// Receipt is the evidence that a fault affected something.
+type Receipt struct {
+	Hits  uint64    `json:"hits"` // affected so far, counted in Unit
+	Unit  string    `json:"unit"` // requests, connections, bytes, processes, messages
+	First time.Time `json:"first,omitzero"`
+	Last  time.Time `json:"last,omitzero"`
+	Items []string  `json:"items,omitempty"` // identities where they are few, such as message ids
+	Note  string    `json:"note,omitempty"`
+}
+
+// Process is something that happened to a process of the system.
+type Process struct {
+	Service string `json:"service"`
+	PID     int    `json:"pid,omitempty"`
+	Event   string `json:"event"` // started, ready, exited, killed, paused, resumed, restarted, stopped
+	Detail  string `json:"detail,omitempty"`
+}
+
+// Load says what the generator was asked for and how it ended.
+type Load struct {
+	Event   string  `json:"event"`             // started, flowing, stopped
+	Script  string  `json:"script,omitempty"`  // as the scenario names it
+	Arrival float64 `json:"arrival,omitempty"` // iterations per second asked for
+	Code    int     `json:"code,omitempty"`    // exit code when stopped
+	Error   string  `json:"error,omitempty"`
+}
+
+// Probe is one look at the system from outside the load.
+type Probe struct {
+	Name  string  `json:"name"`
+	OK    bool    `json:"ok"`
+	Value float64 `json:"value,omitempty"`
+	Note  string  `json:"note,omitempty"`
+}
+
+// Note is a remark by the runner or a person.
+type Note struct {
+	Author string `json:"author,omitempty"`
+	Level  string `json:"level,omitempty"` // info, warn, error
+	Text   string `json:"text"`
+}
+
+// How a run ended.
+const (
+	EndDone        = "done"
+	EndAborted     = "aborted"     // by a guardrail
+	EndInterrupted = "interrupted" // by a person or a signal
+	EndError       = "error"       // injection or infrastructure
+	EndNotSteady   = "not-steady"  // steady state not met, no fault was injected
+)
+
+// End closes a run.
+type End struct {
+	Reason  string            `json:"reason"`
+	Error   string            `json:"error,omitempty"`
+	Dirty   []string          `json:"dirty,omitempty"`   // what could not be restored, one per line
+	Streams map[Stream]Totals `json:"streams,omitempty"` // what the other streams must hold
+}
+
+// Totals of a stream: lines written, and lines that had to be given up.
+type Totals struct {
+	Lines   uint64 `json:"lines"`
+	Dropped uint64 `json:"dropped,omitempty"`
+}
+
+// Exchange is one request seen by the proxy of an HTTP edge, or one connection
+// of a TCP edge (Method empty). The proxy writes it when it has ended.
+type Exchange struct {
+	At     int64  `json:"at"`   // first byte, Unix nanoseconds
+	Dur    int64  `json:"dur"`  // nanoseconds until the last byte or the failure
+	Edge   string `json:"edge"` // "orders -> payments"
+	Conn   uint64 `json:"conn"` // connection number on that edge
+	N      uint64 `json:"n"`    // request number on that edge
+	Method string `json:"method,omitempty"`
+	Path   string `json:"path,omitempty"`
+	Status int    `json:"status,omitempty"` // as the caller saw it; 0: no reply
+	Op     string `json:"op,omitempty"`     // X-Request-Id: one value for all that one operation causes
+	Key    string `json:"key,omitempty"`    // Idempotency-Key
+	Trace  string `json:"trace,omitempty"`  // trace id of traceparent
+	Sent   bool   `json:"sent"`             // the upstream got the whole request
+	In     int64  `json:"in,omitempty"`     // bytes from the caller
+	Out    int64  `json:"out,omitempty"`    // bytes to the caller
+	Fault  string `json:"fault,omitempty"`  // the fault that affected it
+	Error  string `json:"error,omitempty"`  // refused, reset, timeout, caller-left, upstream-closed
+}
+
+// Outcome of an operation. Unknown is not failed: its reply was lost.
+type Outcome string
+
+// The three outcomes.
+const (
+	OK      Outcome = "ok"
+	Failed  Outcome = "failed"
+	Unknown Outcome = "unknown"
+)
+
+// Operation is one business operation as the load generator saw it.
+type Operation struct {
+	At      int64   `json:"at"` // start, Unix nanoseconds
+	Dur     int64   `json:"dur"`
+	Name    string  `json:"name"`
+	ID      string  `json:"id"`
+	Outcome Outcome `json:"outcome"`
+	Detail  string  `json:"detail,omitempty"`
+}
+
+// AuditRow is one row of a service's own books, collected after the run.
+type AuditRow struct {
+	Source string            `json:"source"`           // ledger source of the system file
+	Key    string            `json:"key"`              // operation id
+	ID     string            `json:"id,omitempty"`     // row identity
+	Effect int               `json:"effect,omitempty"` // +1 done, -1 undone, 0 neither
+	State  string            `json:"state,omitempty"`  // for sources that hold states: pending or a final state
+	Attrs  map[string]string `json:"attrs,omitempty"`
+	At     int64             `json:"at,omitempty"` // Unix nanoseconds
+}
+
+// Scrape is one look at one metrics source. Values are written only when they
+// changed since that source's last scrape; a series that is neither changed
+// nor gone has its old value again at At.
+type Scrape struct {
+	At     int64       `json:"at"`     // Unix nanoseconds
+	Source string      `json:"source"` // service, or "k6"
+	Up     bool        `json:"up"`
+	Took   int64       `json:"took,omitempty"` // nanoseconds
+	Error  string      `json:"error,omitempty"`
+	New    []Series    `json:"new,omitempty"`
+	Gone   []uint32    `json:"gone,omitempty"`
+	V      []Value     `json:"v,omitempty"`
+	H      []HistValue `json:"h,omitempty"`
+}
+
+// Series introduces a series by a number that is unique in the run.
+type Series struct {
+	ID     uint32            `json:"id"`
+	Labels map[string]string `json:"l"`              // with __name__, instance and job
+	Type   string            `json:"type,omitempty"` // counter, gauge, histogram, unknown
+}
+
+// Value is the new float value of a series.
+type Value struct {
+	ID uint32 `json:"id"`
+	V  Float  `json:"v"`
+}
+
+// HistValue is the new value of a native histogram series (integer counts,
+// Prometheus exponential buckets).
+type HistValue struct {
+	ID     uint32   `json:"id"`
+	Schema int32    `json:"schema"`
+	ZeroT  float64  `json:"zt,omitempty"`
+	Zero   uint64   `json:"z,omitempty"`
+	Count  uint64   `json:"n"`
+	Sum    Float    `json:"sum"`
+	Pos    []Bucket `json:"pos,omitempty"` // ascending index, absolute counts
+	Neg    []Bucket `json:"neg,omitempty"`
+}
+
+// Bucket is [index, count].
+type Bucket [2]int64

@@ -1,0 +1,83 @@
+// Package verdict judges a record. It is pure: the same record, scenario and
+// system give the same result on any machine, at any time.
+package verdict
+
+import (
+	"time"
+
+	"squall/scenarios/spec"
+)
+
+// Verdict of a finding or of a run.
+type Verdict string
+
+// The verdicts. Dirty is orthogonal and outranks them all.
+const (
+	Pass         Verdict = "pass"
+	Fail         Verdict = "fail"         // an assertion is broken
+	Inconclusive Verdict = "inconclusive" // not enough evidence
+	Error        Verdict = "error"        // injection or infrastructure
+	Aborted      Verdict = "aborted"      // by guardrail or person
+	Skipped      Verdict = "skipped"      // a named requirement is absent
+)
+
+// Finding is the outcome of one assertion, or of one law of evidence.
+type Finding struct {
+	ID         string         `json:"id"`
+	Kind       string         `json:"kind"`             // check kind, or "evidence"
+	Group      string         `json:"group"`            // steady, expect, guardrail, evidence
+	During     string         `json:"during,omitempty"` // phase judged
+	Verdict    Verdict        `json:"verdict"`
+	Expected   string         `json:"expected"`         // "at least 99%"
+	Measured   string         `json:"measured"`         // "99.7%"
+	Margin     string         `json:"margin,omitempty"` // distance to the bound, signed: "+0.7 points", "-35%"
+	Samples    int            `json:"samples"`
+	MinSamples int            `json:"min_samples,omitempty"`
+	Why        string         `json:"why"`               // one sentence; names the cause when not pass
+	Details    []string       `json:"details,omitempty"` // bounded list: ids, windows, attempts
+	Expr       string         `json:"expr,omitempty"`    // PromQL as run
+	Edge       string         `json:"edge,omitempty"`
+	Worst      *time.Duration `json:"worst,omitempty"` // instant of the worst value, since run start
+	Window     *Window        `json:"window,omitempty"`
+	Series     []Point        `json:"series,omitempty"` // what was judged over time, for charts
+	Pos        spec.Pos       `json:"pos"`
+}
+
+// Window is a span of the run, since run start.
+type Window struct {
+	From time.Duration `json:"from"`
+	To   time.Duration `json:"to"`
+}
+
+// Point is one value in time.
+type Point struct {
+	T time.Duration `json:"t"`
+	V float64       `json:"v"`
+}
+
+// Result is the judgement of a whole run; verdict.json holds it.
+type Result struct {
+	Verdict  Verdict   `json:"verdict"`
+	Dirty    []string  `json:"dirty,omitempty"` // what could not be restored
+	Sentence string    `json:"sentence"`        // verdict with its cause, for people
+	Findings []Finding `json:"findings"`        // evidence first, then steady, expect, guardrails, in file order
+}
+
+// ExitCode maps a result to the process exit code of design section 2.
+func (r Result) ExitCode() int {
+	if len(r.Dirty) > 0 {
+		return 6
+	}
+	switch r.Verdict {
+	case Pass, Skipped:
+		return 0
+	case Fail:
+		return 1
+	case Inconclusive:
+		return 3
+	case Aborted:
+		return 5
+	default:
+		return 4
+	}
+}
