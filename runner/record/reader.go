@@ -1,0 +1,270 @@
+package record
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+)
+
+// Run is what has been read of a run directory so far.
+type Run struct {
+	Dir    string
+	Header Header
+
+	Entries    []Entry
+	Phases     []Span
+	Faults     []FaultEvent
+	Processes  []ProcessEvent
+	Loads      []LoadEvent
+	Notes      []NoteEvent
+	Scrapes    []Scrape
+	Exchanges  []Exchange
+	Operations []Operation
+	Audit      []AuditRow
+
+	End  *End          // nil while the run goes on, or if it died
+	Last time.Duration // T of the newest entry of the main stream
+
+	// Gaps says what is missing from the record; a run with gaps cannot pass.
+	Gaps []string
+
+	tails   map[Stream]*tail
+	checked bool // totals are compared once
+}
+
+// Span is one phase. While it goes on, To is the newest instant read.
+type Span struct {
+	Name     string
+	From, To time.Duration
+	Open     bool
+}
+
+// FaultEvent is a fault transition with its instant.
+type FaultEvent struct {
+	T time.Duration
+	Fault
+}
+
+// ProcessEvent is a process event with its instant.
+type ProcessEvent struct {
+	T time.Duration
+	Process
+}
+
+// LoadEvent is a load event with its instant.
+type LoadEvent struct {
+	T time.Duration
+	Load
+}
+
+// NoteEvent is a note with its instant.
+type NoteEvent struct {
+	T time.Duration
+	Note
+}
+
+// Open reads a run directory, finished or not. Call Refresh to read on.
+func Open(dir string) (*Run, error) {
+	r := &Run{Dir: dir, tails: map[Stream]*tail{}}
+	for _, s := range []Stream{Main, Metrics, Wire, Ops, Audit} {
+		r.tails[s] = &tail{path: path(dir, s)}
+	}
+	if err := r.Refresh(); err != nil {
+		return nil, err
+	}
+	if len(r.Entries) == 0 {
+		return nil, fmt.Errorf("record: %s: no header, not a run directory", dir)
+	}
+	return r, nil
+}
+
+// Refresh reads what has been appended since the last call.
+func (r *Run) Refresh() error {
+	if err := r.tails[Main].lines(r.entry); err != nil {
+		return err
+	}
+	return errors.Join(
+		r.tails[Metrics].lines(into(&r.Scrapes)),
+		r.tails[Wire].lines(into(&r.Exchanges)),
+		r.tails[Ops].lines(into(&r.Operations)),
+		r.tails[Audit].lines(into(&r.Audit)),
+		r.checkTotals(),
+	)
+}
+
+func into[T any](to *[]T) func([]byte) error {
+	return func(line []byte) error {
+		var v T
+		if err := json.Unmarshal(line, &v); err != nil {
+			return err
+		}
+		*to = append(*to, v)
+		return nil
+	}
+}
+
+func (r *Run) entry(line []byte) error {
+	var e Entry
+	if err := json.Unmarshal(line, &e); err != nil {
+		return err
+	}
+	if want := uint64(len(r.Entries)); e.Seq != want {
+		r.Gaps = append(r.Gaps, fmt.Sprintf("entry %d follows entry %d", e.Seq, want-1))
+	}
+	r.Entries = append(r.Entries, e)
+	r.Last = max(r.Last, e.T)
+	if n := len(r.Phases); n > 0 && r.Phases[n-1].Open {
+		r.Phases[n-1].To = r.Last
+	}
+	return r.dispatch(e)
+}
+
+func (r *Run) dispatch(e Entry) error {
+	switch e.Type {
+	case TypeHeader:
+		if err := json.Unmarshal(e.Data, &r.Header); err != nil {
+			return err
+		}
+		if r.Header.Format != FormatVersion {
+			return fmt.Errorf("format %d, this program reads format %d", r.Header.Format, FormatVersion)
+		}
+	case TypePhase:
+		var p Phase
+		if err := json.Unmarshal(e.Data, &p); err != nil {
+			return err
+		}
+		r.phase(e.T, p)
+	case TypeFault:
+		v := FaultEvent{T: e.T}
+		if err := json.Unmarshal(e.Data, &v.Fault); err != nil {
+			return err
+		}
+		r.Faults = append(r.Faults, v)
+	case TypeProcess:
+		v := ProcessEvent{T: e.T}
+		if err := json.Unmarshal(e.Data, &v.Process); err != nil {
+			return err
+		}
+		r.Processes = append(r.Processes, v)
+	case TypeLoad:
+		v := LoadEvent{T: e.T}
+		if err := json.Unmarshal(e.Data, &v.Load); err != nil {
+			return err
+		}
+		r.Loads = append(r.Loads, v)
+	case TypeNote:
+		v := NoteEvent{T: e.T}
+		if err := json.Unmarshal(e.Data, &v.Note); err != nil {
+			return err
+		}
+		r.Notes = append(r.Notes, v)
+	case TypeEnd:
+		r.End = &End{}
+		return json.Unmarshal(e.Data, r.End)
+	}
+	return nil // probes and types of later formats stay in Entries
+}
+
+func (r *Run) phase(t time.Duration, p Phase) {
+	n := len(r.Phases)
+	if p.Event == "start" {
+		r.Phases = append(r.Phases, Span{Name: p.Name, From: t, To: t, Open: true})
+		return
+	}
+	if n > 0 && r.Phases[n-1].Name == p.Name {
+		r.Phases[n-1].To, r.Phases[n-1].Open = t, false
+	}
+}
+
+// Phase returns the span of that name. "run" is everything from the start of
+// the baseline to the end of the recovery: what the assertions may look at.
+func (r *Run) Phase(name string) (Span, bool) {
+	if name == "run" {
+		return r.judged()
+	}
+	for _, p := range r.Phases {
+		if p.Name == name {
+			return p, true
+		}
+	}
+	return Span{}, false
+}
+
+func (r *Run) judged() (Span, bool) {
+	s := Span{Name: "run"}
+	found := false
+	for _, p := range r.Phases {
+		if p.Name != "baseline" && p.Name != "fault" && p.Name != "recovery" {
+			continue
+		}
+		if !found {
+			s.From, found = p.From, true
+		}
+		s.To, s.Open = p.To, p.Open
+	}
+	return s, found
+}
+
+// T turns Unix nanoseconds of a bulk stream into time since run start.
+func (r *Run) T(at int64) time.Duration { return time.Duration(at - r.Header.Started.UnixNano()) }
+
+// Time turns time since run start into wall time, for PromQL.
+func (r *Run) Time(t time.Duration) time.Time { return r.Header.Started.Add(t) }
+
+// checkTotals compares the streams with what the end entry says they hold.
+func (r *Run) checkTotals() error {
+	if r.End == nil || r.checked {
+		return nil
+	}
+	r.checked = true
+	for _, s := range []Stream{Metrics, Wire, Ops, Audit} {
+		want, ok := r.End.Streams[s]
+		if !ok {
+			r.Gaps = append(r.Gaps, fmt.Sprintf("the end entry does not name stream %s", s))
+			continue
+		}
+		if got := r.tails[s].n; got != want.Lines {
+			r.Gaps = append(r.Gaps, fmt.Sprintf("stream %s holds %d lines of %d", s, got, want.Lines))
+		}
+		if want.Dropped > 0 {
+			r.Gaps = append(r.Gaps, fmt.Sprintf("stream %s gave up %d lines", s, want.Dropped))
+		}
+	}
+	return nil
+}
+
+// tail reads the complete lines of a growing file.
+type tail struct {
+	path string
+	off  int64
+	n    uint64
+}
+
+func (t *tail) lines(each func([]byte) error) error {
+	f, err := os.Open(t.path)
+	if err != nil {
+		return fmt.Errorf("record: %w", err)
+	}
+	defer f.Close()
+	if _, err := f.Seek(t.off, io.SeekStart); err != nil {
+		return fmt.Errorf("record: %w", err)
+	}
+	data, err := io.ReadAll(f)
+	if err != nil {
+		return fmt.Errorf("record: read %s: %w", t.path, err)
+	}
+	for {
+		i := bytes.IndexByte(data, '\n')
+		if i < 0 {
+			return nil // a torn last line waits for its rest
+		}
+		if err := each(data[:i]); err != nil {
+			return fmt.Errorf("record: %s:%d: %w", t.path, t.n+1, err)
+		}
+		data, t.off, t.n = data[i+1:], t.off+int64(i)+1, t.n+1
+	}
+}
