@@ -1,0 +1,40 @@
+package faults
+
+import "fmt"
+
+// HTTPErrorParams are the parameters of http-error.
+type HTTPErrorParams struct {
+	MatchParams `yaml:",inline"`
+	Status      int               `yaml:"status" spec:"default=503" doc:"Status of the answer, 400 to 599."`
+	Headers     map[string]string `yaml:"headers" doc:"Header fields of the answer."`
+	Body        string            `yaml:"body" doc:"Body of the answer."`
+}
+
+func newHTTPError(decode func(any) error) (Fault, error) {
+	var p HTTPErrorParams
+	if err := decode(&p); err != nil {
+		return nil, err
+	}
+	if p.Status < 400 || p.Status > 599 {
+		return nil, fmt.Errorf("status %d is no error: write 400 to 599", p.Status)
+	}
+	m, words, err := p.match()
+	if err != nil {
+		return nil, err
+	}
+	rule := HTTPRule{Match: m, Action: HTTPStatus, Status: p.Status, Header: p.Headers, Body: p.Body}
+	return stageFault{says: fmt.Sprintf("%d to %s", p.Status, words), stage: Stage{HTTP: &rule}}, nil
+}
+
+func init() {
+	builtin(Kind{
+		Name:    "http-error",
+		Summary: "answers chosen requests with an error status",
+		Needs:   NeedsHTTPLink,
+		Params:  HTTPErrorParams{},
+		Doc: `The proxy answers the chosen requests itself; the callee never sees them. The connection stays open.
+Receipt: requests answered. Undo: the stage is removed.`,
+		New:    newHTTPError,
+		Revert: revertStage,
+	})
+}

@@ -1,0 +1,126 @@
+package faults
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// processUndo names the process that was hit, beyond doubt.
+type processUndo struct {
+	Process ProcessID `json:"process"`
+}
+
+func processOf(t Target) (Process, error) {
+	p, ok := t.(Process)
+	if !ok {
+		return nil, fmt.Errorf("%s is no process", t.Name())
+	}
+	return p, nil
+}
+
+// prepareProcess notes which process is to be hit.
+func prepareProcess(ctx context.Context, x Injection) (json.RawMessage, error) {
+	p, err := processOf(x.Target)
+	if err != nil {
+		return nil, err
+	}
+	id, err := p.Identity(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(processUndo{Process: id})
+}
+
+func readProcessUndo(x Injection, undo json.RawMessage) (Process, ProcessID, error) {
+	var u processUndo
+	if err := json.Unmarshal(undo, &u); err != nil {
+		return nil, ProcessID{}, fmt.Errorf("undo data of %s: %w", x.ID, err)
+	}
+	p, err := processOf(x.Target)
+	return p, u.Process, err
+}
+
+// Process states as Process.State gives them.
+const (
+	stateStopped = "stopped"
+	stateDead    = "dead"
+)
+
+// awaitState waits until the process is seen in that state.
+func awaitState(ctx context.Context, p Process, id ProcessID, want string) error {
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		got, err := p.State(ctx, id)
+		if err != nil {
+			return err
+		}
+		if got == want {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s is %s, waiting for %s: %w", p.Name(), got, want, context.Cause(ctx))
+		case <-tick.C:
+		}
+	}
+}
+
+// signalFault sends one signal and sees the process reach a state.
+type signalFault struct {
+	says, signal, state string
+	// active tells whether the service, whose process id was hit, still suffers.
+	active func(ctx context.Context, p Process, id ProcessID) (bool, error)
+	hit    *ProcessID // what Inject signalled
+	at     time.Time
+}
+
+// Describe says the parameters in words.
+func (f *signalFault) Describe() string { return f.says }
+
+// Prepare notes which process is to be hit.
+func (f *signalFault) Prepare(ctx context.Context, x Injection) (json.RawMessage, error) {
+	return prepareProcess(ctx, x)
+}
+
+// Inject signals the process and waits until it is seen in its new state.
+func (f *signalFault) Inject(ctx context.Context, x Injection) error {
+	p, err := processOf(x.Target)
+	if err != nil {
+		return err
+	}
+	id, err := p.Identity(ctx)
+	if err != nil {
+		return err
+	}
+	f.hit, f.at = &id, time.Now()
+	if err := p.Signal(ctx, id, f.signal); err != nil {
+		return err
+	}
+	return awaitState(ctx, p, id, f.state)
+}
+
+// Observe looks at the process that was hit.
+func (f *signalFault) Observe(ctx context.Context, x Injection) (Evidence, error) {
+	p, err := processOf(x.Target)
+	if err != nil || f.hit == nil {
+		return Evidence{}, err
+	}
+	active, err := f.active(ctx, p, *f.hit)
+	if err != nil || !active {
+		return Evidence{}, err
+	}
+	return Evidence{Active: true, Receipt: Receipt{
+		Hits: 1, Unit: "processes", First: f.at, Last: f.at, Items: []string{fmt.Sprintf("pid %d", f.hit.PID)}, Note: "seen " + f.state,
+	}}, nil
+}
+
+func ignoreGone(err error) error {
+	if errors.Is(err, ErrNotRunning) || errors.Is(err, ErrGone) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,199 @@
+// Package app is the command line: one file per command, and the wiring of all
+// other packages. Commands see the process only through Process, so tests run
+// them in-process.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"squall/scenarios/spec"
+)
+
+// Process is everything a command may know of the process it runs in.
+type Process struct {
+	Args   []string
+	Env    func(string) string
+	Stdin  io.Reader
+	Stdout io.Writer
+	Stderr io.Writer
+	Self   []string // argv prefix that starts this program again
+	TTY    bool     // Stdout is a terminal
+}
+
+// FromOS is the real process.
+func FromOS() Process {
+	self, err := os.Executable()
+	if err != nil {
+		self = os.Args[0]
+	}
+	return Process{
+		Args: os.Args[1:], Env: os.Getenv, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		Self: []string{self}, TTY: term.IsTerminal(int(os.Stdout.Fd())),
+	}
+}
+
+// Exit codes, stable (README, "Exit codes").
+const (
+	ExitPass         = 0
+	ExitFail         = 1
+	ExitUsage        = 2
+	ExitInconclusive = 3
+	ExitError        = 4
+	ExitAborted      = 5
+	ExitDirty        = 6
+	ExitInterrupted  = 130
+)
+
+// exitError carries the exit code of a command that has said all there is to say.
+type exitError struct {
+	code int
+	err  error // nil: already reported
+}
+
+func (e exitError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e exitError) Unwrap() error { return e.err }
+
+// usage marks a mistake of the user: exit code 2.
+func usage(format string, args ...any) error {
+	return exitError{code: ExitUsage, err: fmt.Errorf(format, args...)}
+}
+
+// Main runs one command line and returns its exit code.
+func Main(p Process) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	return Run(ctx, p)
+}
+
+// Run is Main under a context of the caller's: its end means interrupt.
+func Run(ctx context.Context, p Process) int {
+	a := &app{Process: p}
+	root := a.root()
+	root.SetArgs(p.Args)
+	root.SetIn(p.Stdin)
+	root.SetOut(p.Stdout)
+	root.SetErr(p.Stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return ExitPass
+	}
+	var exit exitError
+	if !errors.As(err, &exit) {
+		exit = exitError{code: ExitError, err: err}
+	}
+	if exit.err != nil {
+		a.complain(exit.err)
+	}
+	return exit.code
+}
+
+// complain prints an error; problems in files with their excerpt.
+func (a *app) complain(err error) {
+	var ps spec.Problems
+	if errors.As(err, &ps) {
+		ps.Format(a.Stderr, os.ReadFile)
+		return
+	}
+	fmt.Fprintf(a.Stderr, "squall: %v\n", err)
+}
+
+type app struct {
+	Process
+	output string // --output
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "squall",
+		Short: "Chaos and resilience testing: green only if a fault really happened and was survived",
+		Long: `Squall boots a system behind link proxies, drives load, injects faults, judges
+SLOs and resilience mechanisms, and leaves nothing broken.
+
+  squall run scenarios            run every scenario of a folder
+  squall plan scenarios/x.yaml    what would happen, without touching anything
+  squall explain net-latency      reference of a fault or check kind`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.PersistentFlags().StringVar(&a.output, "output", "auto", "auto, tty, plain or json")
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return usage("%v\nsee: %s --help", err, c.CommandPath())
+	})
+	root.PersistentPreRunE = func(*cobra.Command, []string) error {
+		switch a.output {
+		case "auto", "tty", "plain", "json":
+			return nil
+		}
+		return usage("--output %q: want auto, tty, plain or json", a.output)
+	}
+	root.AddCommand(
+		a.runCmd(), a.validateCmd(), a.planCmd(), a.proveCmd(), a.reportCmd(), a.judgeCmd(),
+		a.upCmd(), a.downCmd(), a.healCmd(), a.listCmd(), a.schemaCmd(), a.explainCmd(),
+		a.doctorCmd(), a.proxyCmd(), a.superviseCmd(),
+	)
+	for _, c := range root.Commands() {
+		c.Args = usageArgs(c.Args)
+	}
+	return root
+}
+
+// usageArgs turns a wrong number of arguments into exit code 2.
+func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if check == nil {
+			check = cobra.NoArgs
+		}
+		if err := check(c, args); err != nil {
+			return usage("%s: %v\nsee: %s --help", c.Name(), err, c.CommandPath())
+		}
+		return nil
+	}
+}
+
+// colour reports whether output may carry colour.
+func (a *app) colour() bool {
+	return a.Env("NO_COLOR") == "" && (a.output == "tty" || a.output == "auto" && a.live())
+}
+
+// live reports whether output is a terminal a person watches.
+func (a *app) live() bool {
+	return a.output == "tty" || a.output == "auto" && a.TTY && a.Env("CI") == "" && a.Env("TERM") != "dumb"
+}
+
+// stateDir holds what must survive a dead run: environments and locks.
+func (a *app) stateDir() string {
+	if d := a.Env("SQUALL_STATE"); d != "" {
+		return d
+	}
+	if d := a.Env("XDG_STATE_HOME"); d != "" {
+		return filepath.Join(d, "squall")
+	}
+	if d := a.Env("HOME"); d != "" {
+		return filepath.Join(d, ".local", "state", "squall")
+	}
+	return filepath.Join(os.TempDir(), fmt.Sprintf("squall-%d", os.Getuid()))
+}
+
+// cacheDir holds what can be made again: the k6 binary.
+func (a *app) cacheDir() string {
+	if d := a.Env("XDG_CACHE_HOME"); d != "" {
+		return filepath.Join(d, "squall")
+	}
+	return filepath.Join(a.Env("HOME"), ".cache", "squall")
+}

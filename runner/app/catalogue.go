@@ -1,0 +1,187 @@
+package app
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"squall/faults"
+	"squall/runner/verdict"
+	"squall/scenarios/spec"
+)
+
+func (a *app) listCmd() *cobra.Command {
+	var system string
+	lists := map[string]func(w io.Writer) error{
+		"faults": func(w io.Writer) error {
+			for _, name := range faults.Builtin().Names() {
+				k := faults.Builtin()[name]
+				fmt.Fprintf(w, "%s\tneeds a %s\t%s\n", name, k.Needs, k.Summary)
+			}
+			return nil
+		},
+		"checks": func(w io.Writer) error {
+			for _, k := range verdict.Builtin() {
+				fmt.Fprintf(w, "%s\t%s\n", k.Name, k.Summary)
+			}
+			return nil
+		},
+		"targets":   func(w io.Writer) error { return listTargets(w, system) },
+		"defects":   func(w io.Writer) error { return listDefects(w, system) },
+		"scenarios": func(w io.Writer) error { return a.listScenarios(w) },
+	}
+	names := slices.Sorted(maps.Keys(lists))
+	c := &cobra.Command{
+		Use:       "list " + strings.Join(names, "|"),
+		Short:     "Print a catalogue",
+		Args:      cobra.ExactArgs(1),
+		ValidArgs: names,
+		RunE: func(_ *cobra.Command, args []string) error {
+			list, ok := lists[args[0]]
+			if !ok {
+				return usage("list %q: want %s", args[0], strings.Join(names, ", "))
+			}
+			t := tabwriter.NewWriter(a.Stdout, 0, 0, 2, ' ', 0)
+			if err := list(t); err != nil {
+				return err
+			}
+			return t.Flush()
+		},
+	}
+	c.Flags().StringVar(&system, "system", filepath.Join("sample-system", "system.yaml"), "system file")
+	return c
+}
+
+func listTargets(w io.Writer, file string) error {
+	sys, problems := spec.LoadSystem(file)
+	if len(problems) > 0 {
+		return exitError{code: ExitUsage, err: problems}
+	}
+	for _, e := range sys.Spec.Edges {
+		fmt.Fprintf(w, "%s\tedge, %s\n", e.Name(), e.Protocol)
+	}
+	for _, name := range slices.Sorted(maps.Keys(sys.Spec.Services)) {
+		fmt.Fprintf(w, "%s\tservice, %s\n", name, sys.Spec.Target)
+	}
+	return nil
+}
+
+func listDefects(w io.Writer, file string) error {
+	sys, problems := spec.LoadSystem(file)
+	if len(problems) > 0 {
+		return exitError{code: ExitUsage, err: problems}
+	}
+	if sys.Spec.Defects == nil {
+		return nil
+	}
+	for _, d := range slices.Sorted(maps.Keys(sys.Spec.Defects.Known)) {
+		fmt.Fprintf(w, "%s\t%s\n", d, sys.Spec.Defects.Known[d])
+	}
+	return nil
+}
+
+func (a *app) listScenarios(w io.Writer) error {
+	ins, err := a.readInputs(nil, choice{})
+	if err != nil {
+		return err
+	}
+	for _, in := range ins {
+		m := in.scenario.Metadata
+		fmt.Fprintf(w, "%s\t%s\t[%s]\t%s\n", m.Name, in.scenario.File, strings.Join(m.Tags, " "), m.Title)
+	}
+	return nil
+}
+
+func (a *app) schemaCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "schema scenario|system",
+		Short: "Print the JSON Schema of a file kind, generated from the types that decode it",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			kinds := map[string]string{"scenario": "Scenario", "system": "System"}
+			kind, ok := kinds[args[0]]
+			if !ok {
+				return usage("schema %q: want scenario or system", args[0])
+			}
+			out, err := spec.Schema(kind, faultParams(), checkParams())
+			if err != nil {
+				return err
+			}
+			_, err = a.Stdout.Write(out)
+			return err
+		},
+	}
+}
+
+func faultParams() map[string]any {
+	out := map[string]any{}
+	for name, k := range faults.Builtin() {
+		out[name] = k.Params
+	}
+	return out
+}
+
+func checkParams() map[string]any {
+	out := map[string]any{}
+	for _, k := range verdict.Builtin() {
+		out[k.Name] = k.Params
+	}
+	return out
+}
+
+func (a *app) explainCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "explain KIND",
+		Short: "Reference of one fault or check kind: what it does, parameters, receipt, undo",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			var names []string
+			for _, name := range faults.Builtin().Names() {
+				if names = append(names, name); name == args[0] {
+					k := faults.Builtin()[name]
+					return explain(a.Stdout, name, "fault, needs a "+string(k.Needs), k.Summary, k.Doc, k.Params)
+				}
+			}
+			for _, k := range verdict.Builtin() {
+				if names = append(names, k.Name); k.Name == args[0] {
+					return explain(a.Stdout, k.Name, "check", k.Summary, k.Doc, k.Params)
+				}
+			}
+			hint := ""
+			if s := spec.Suggest(args[0], names); s != "" {
+				hint = fmt.Sprintf(" (did you mean %q?)", s)
+			}
+			return usage("explain: no fault or check kind %q%s", args[0], hint)
+		},
+	}
+}
+
+func explain(w io.Writer, name, what, summary, doc string, params any) error {
+	fmt.Fprintf(w, "%s (%s)\n%s\n\n%s\n", name, what, summary, strings.TrimSpace(doc))
+	fields := spec.Fields(params)
+	if len(fields) == 0 {
+		return nil
+	}
+	fmt.Fprintln(w, "\nparameters")
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, f := range fields {
+		var notes []string
+		if f.Required {
+			notes = append(notes, "required")
+		}
+		if f.Default != "" {
+			notes = append(notes, "default "+f.Default)
+		}
+		if len(f.Enum) > 0 {
+			notes = append(notes, "one of "+strings.Join(f.Enum, ", "))
+		}
+		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\n", f.Name, f.Type, strings.Join(notes, "; "), f.Doc)
+	}
+	return t.Flush()
+}

@@ -1,0 +1,108 @@
+package app
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+
+	"squall/runner/inject"
+	"squall/runner/targets/process"
+)
+
+// finding of the doctor: what was looked at, whether it serves, and what to do.
+type diagnosis struct {
+	what string
+	ok   bool
+	says string
+}
+
+func (a *app) doctorCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "doctor",
+		Short: "Say what this machine lacks, and what earlier runs left",
+		RunE: func(*cobra.Command, []string) error {
+			sick := false
+			for _, d := range a.diagnose() {
+				mark := "ok  "
+				if !d.ok {
+					mark, sick = "MISS", true
+				}
+				fmt.Fprintf(a.Stdout, "%s  %-14s %s\n", mark, d.what, d.says)
+			}
+			if sick {
+				return exitError{code: ExitError}
+			}
+			return nil
+		},
+	}
+}
+
+func (a *app) diagnose() []diagnosis {
+	return []diagnosis{
+		a.diagnoseSystem(), a.diagnoseK6(), a.diagnoseState(), a.diagnoseLeftovers(),
+	}
+}
+
+func (a *app) diagnoseSystem() diagnosis {
+	d := diagnosis{what: "system", ok: runtime.GOOS == "linux", says: fmt.Sprintf("%s/%s, %d cores", runtime.GOOS, runtime.GOARCH, runtime.NumCPU())}
+	if !d.ok {
+		d.says += ": the process target needs Linux (parent-death signals)"
+	}
+	return d
+}
+
+func (a *app) diagnoseK6() diagnosis {
+	k6, err := a.findK6("")
+	if err != nil {
+		return diagnosis{what: "k6", says: err.Error()}
+	}
+	out, err := exec.Command(k6, "version").Output()
+	if err != nil {
+		return diagnosis{what: "k6", says: fmt.Sprintf("%s does not run: %v", k6, err)}
+	}
+	first, _, _ := cutLine(string(out))
+	return diagnosis{what: "k6", ok: true, says: first}
+}
+
+func (a *app) diagnoseState() diagnosis {
+	dir := a.stateDir()
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return diagnosis{what: "state folder", says: err.Error()}
+	}
+	return diagnosis{what: "state folder", ok: true, says: dir}
+}
+
+func (a *app) diagnoseLeftovers() diagnosis {
+	dead, err := inject.DeadRuns(a.stateDir())
+	if err != nil {
+		return diagnosis{what: "leftovers", says: err.Error()}
+	}
+	envs, err := process.List(a.stateDir())
+	if err != nil {
+		return diagnosis{what: "leftovers", says: err.Error()}
+	}
+	d := diagnosis{what: "leftovers", ok: len(dead) == 0, says: fmt.Sprintf("%d dead runs, %d systems running", len(dead), len(envs))}
+	if !d.ok {
+		d.says += ": squall heal"
+	}
+	return d
+}
+
+// versions names what a run was made with.
+func versions() map[string]string {
+	v := map[string]string{"go": runtime.Version(), "os": runtime.GOOS + "/" + runtime.GOARCH}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		v["squall"] = info.Main.Version
+		for _, m := range info.Deps {
+			switch m.Path {
+			case "github.com/Shopify/toxiproxy/v2", "github.com/prometheus/prometheus":
+				v[m.Path] = m.Version
+			}
+		}
+	}
+	return v
+}

@@ -1,0 +1,257 @@
+package app_test
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"squall/runner/record"
+	"squall/runner/verdict"
+)
+
+// These tests run the real binary, the real shop and the real k6 (make k6).
+
+// short is a scenario on the real shop with the shortest phases that still
+// carry enough samples.
+const short = `apiVersion: squall/v1
+kind: Scenario
+metadata: {name: short}
+spec:
+  hypothesis: A short look.
+  system: REPO/sample-system/system.yaml
+  load: {script: REPO/scenarios/load/checkout.js, arrival: 20/s}
+  phases: {warmup: 1s, baseline: 3s, fault: FAULT, recovery: 2s}
+  faults: [{id: f, kind: net-latency, on: ON, params: {latency: 20ms}}]
+  steady: [{id: ok, slo: checkout-success, atLeast: 90%}]
+  expect: [EXPECT]
+`
+
+type bench struct {
+	t     *testing.T
+	dir   string // working directory, also found in the environment of every process of the run
+	repo  string
+	shell []string
+}
+
+var build = sync.OnceValue(func() error {
+	out, err := exec.Command("make", "-C", "../..", "build").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("make build: %w: %s", err, out)
+	}
+	return nil
+})
+
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	require.NoError(t, build())
+	repo, err := filepath.Abs("../..")
+	require.NoError(t, err)
+	return &bench{t: t, dir: t.TempDir(), repo: repo}
+}
+
+// scenario writes the short scenario with one fault and one assertion.
+func (b *bench) scenario(on, fault, expect string) string {
+	text := strings.NewReplacer("REPO", b.repo, "ON", on, "FAULT", fault, "EXPECT", expect).Replace(short)
+	file := filepath.Join(b.dir, "short.yaml")
+	require.NoError(b.t, os.WriteFile(file, []byte(text), 0o644))
+	return file
+}
+
+func (b *bench) command(args ...string) *exec.Cmd {
+	cmd := exec.Command(filepath.Join(b.repo, "bin", "squall"), args...)
+	cmd.Dir = b.dir
+	cmd.Env = append(os.Environ(), "SQUALL_STATE="+filepath.Join(b.dir, "state"), "NO_COLOR=1")
+	return cmd
+}
+
+// run returns exit code and result of one run.
+func (b *bench) run(file string) (int, verdict.Result) {
+	b.t.Helper()
+	out, err := b.command("run", "--seed", "1", file).CombinedOutput()
+	code := exitCode(err)
+	data, readErr := os.ReadFile(filepath.Join(b.dir, "out", "latest", "short", "verdict.json"))
+	require.NoError(b.t, readErr, "%s", out)
+	var res verdict.Result
+	require.NoError(b.t, json.Unmarshal(data, &res))
+	b.nothingLeft()
+	return code, res
+}
+
+func exitCode(err error) int {
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return exit.ExitCode()
+	}
+	if err != nil {
+		return -1
+	}
+	return 0
+}
+
+// nothingLeft requires that no process and no environment of this bench exists.
+func (b *bench) nothingLeft() {
+	b.t.Helper()
+	require.EventuallyWithT(b.t, func(c *assert.CollectT) {
+		assert.Empty(c, processesOf(b.dir))
+		envs, _ := filepath.Glob(filepath.Join(b.dir, "state", "envs", "*"))
+		assert.Empty(c, envs)
+	}, 10*time.Second, 20*time.Millisecond)
+}
+
+// processesOf finds every process whose command line or environment names dir.
+func processesOf(dir string) (found []string) {
+	procs, _ := filepath.Glob("/proc/[0-9]*")
+	for _, p := range procs {
+		if pid, _ := strconv.Atoi(filepath.Base(p)); pid == os.Getpid() {
+			continue
+		}
+		cmdline, _ := os.ReadFile(filepath.Join(p, "cmdline"))
+		environ, _ := os.ReadFile(filepath.Join(p, "environ"))
+		if bytes.Contains(cmdline, []byte(dir)) || bytes.Contains(environ, []byte(dir)) {
+			found = append(found, filepath.Base(p)+" "+string(bytes.ReplaceAll(cmdline, []byte{0}, []byte{' '})))
+		}
+	}
+	return found
+}
+
+func finding(t *testing.T, res verdict.Result, id string) verdict.Finding {
+	t.Helper()
+	for _, f := range res.Findings {
+		if f.ID == id {
+			return f
+		}
+	}
+	require.Fail(t, "no finding "+id, "%+v", res.Findings)
+	return verdict.Finding{}
+}
+
+func TestFaultWithoutTrafficIsInconclusive(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	// Nothing calls the backup provider while the primary is well.
+	code, res := b.run(b.scenario("payments -> psp-backup", "3s", "{id: still-ok, slo: checkout-success, atLeast: 50%}"))
+	assert.Equal(t, 3, code)
+	assert.Equal(t, verdict.Inconclusive, res.Verdict)
+	assert.Equal(t, verdict.Pass, finding(t, res, "still-ok").Verdict)
+	assert.Contains(t, res.Sentence, "never bit")
+}
+
+func TestMadeUpMetricIsInconclusive(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	code, res := b.run(b.scenario("orders -> payments", "3s", "{id: made-up, promql: 'sum(rate(no_such_metric_total[$window]))', below: 1}"))
+	assert.Equal(t, 3, code)
+	f := finding(t, res, "made-up")
+	assert.Equal(t, verdict.Inconclusive, f.Verdict)
+	assert.Contains(t, f.Why, "no_such_metric_total")
+}
+
+func TestBrokenAssertionFails(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	code, res := b.run(b.scenario("orders -> payments", "3s", "{id: too-much, slo: checkout-success, below: 10%}"))
+	assert.Equal(t, 1, code)
+	assert.Equal(t, verdict.Fail, finding(t, res, "too-much").Verdict)
+	assert.Contains(t, res.Sentence, "too-much")
+}
+
+// start runs a long fault and returns once it bites.
+func (b *bench) start() (*exec.Cmd, io.Closer) {
+	b.t.Helper()
+	file := b.scenario("orders -> payments", "60s", "{id: still-ok, slo: checkout-success, atLeast: 50%}")
+	cmd := b.command("run", "--output", "json", file)
+	out, err := cmd.StdoutPipe()
+	require.NoError(b.t, err)
+	require.NoError(b.t, cmd.Start())
+	lines := bufio.NewScanner(out)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var e record.Entry
+		var f record.Fault
+		if json.Unmarshal(lines.Bytes(), &e) == nil && e.Type == record.TypeFault &&
+			json.Unmarshal(e.Data, &f) == nil && f.State == record.FaultBiting {
+			return cmd, out
+		}
+	}
+	require.Fail(b.t, "the fault never bit", "%v", cmd.Wait())
+	return nil, nil
+}
+
+func TestKilledRunnerLeavesNothing(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	cmd, _ := b.start()
+	require.Greater(t, len(processesOf(b.dir)), 10, "the shop runs")
+	require.NoError(t, cmd.Process.Signal(syscall.SIGKILL))
+	require.Error(t, cmd.Wait())
+	b.nothingLeft()
+
+	out, err := b.command("run", "short.yaml").CombinedOutput()
+	assert.Equal(t, 4, exitCode(err), "a run over an open journal is refused")
+	assert.Contains(t, string(out), "squall heal")
+	for range 2 {
+		out, err = b.command("heal").CombinedOutput()
+		require.NoError(t, err, "%s", out)
+		assert.Contains(t, string(out), "nothing is left broken")
+	}
+	undo, err := os.ReadFile(filepath.Join(undoDir(t, b), "undo.ndjson"))
+	require.NoError(t, err)
+	assert.Contains(t, string(undo), `"reverted"`)
+}
+
+func undoDir(t *testing.T, b *bench) string {
+	t.Helper()
+	dirs, err := filepath.Glob(filepath.Join(b.dir, "out", "*", "short"))
+	require.NoError(t, err)
+	require.Len(t, dirs, 1)
+	return dirs[0]
+}
+
+func TestInterruptedRunHeals(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	cmd, out := b.start()
+	require.NoError(t, cmd.Process.Signal(os.Interrupt))
+	_, err := io.Copy(io.Discard, out.(io.Reader))
+	require.NoError(t, err)
+	assert.Equal(t, 130, exitCode(cmd.Wait()))
+	b.nothingLeft()
+	run, err := record.Open(undoDir(t, b))
+	require.NoError(t, err)
+	require.NotNil(t, run.End)
+	assert.Equal(t, record.EndInterrupted, run.End.Reason)
+	assert.Empty(t, run.End.Dirty)
+	assert.Equal(t, record.FaultGone, run.Faults[len(run.Faults)-1].State)
+}
+
+func TestSilentRunnerLosesItsLease(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	cmd, _ := b.start()
+	require.NoError(t, cmd.Process.Signal(syscall.SIGSTOP))
+	require.EventuallyWithT(t, func(c *assert.CollectT) {
+		// The stopped runner itself, and its k6, are all that is left.
+		for _, p := range processesOf(b.dir) {
+			assert.NotContains(c, p, "shop")
+			assert.NotContains(c, p, "supervise")
+		}
+	}, 10*time.Second, 20*time.Millisecond)
+	require.NoError(t, cmd.Process.Signal(syscall.SIGKILL))
+	require.Error(t, cmd.Wait())
+	b.nothingLeft()
+}

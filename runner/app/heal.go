@@ -1,0 +1,96 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"squall/faults"
+	"squall/runner/inject"
+	"squall/runner/targets/process"
+)
+
+func (a *app) healCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "heal",
+		Short: "Undo whatever dead runs left: faults, processes, folders (idempotent)",
+		RunE: func(c *cobra.Command, _ []string) error {
+			return a.heal(c.Context())
+		},
+	}
+}
+
+func (a *app) heal(ctx context.Context) error {
+	say := func(line string) { fmt.Fprintln(a.Stdout, line) }
+	dead, err := inject.DeadRuns(a.stateDir())
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, run := range dead {
+		journal := filepath.Join(run.Dir, "undo.ndjson")
+		if _, err := os.Stat(journal); err == nil {
+			if err := inject.Heal(ctx, journal, faults.Builtin(), findTarget(ctx), say); err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", run.Dir, err))
+				continue
+			}
+		}
+		if err := run.Forget(); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		say("healed run " + run.Dir)
+	}
+	swept, err := process.Sweep(ctx, a.stateDir())
+	errs = append(errs, err)
+	for _, line := range swept {
+		say(line)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return exitError{code: ExitDirty, err: fmt.Errorf("not healed: %w", err)}
+	}
+	say("nothing is left broken")
+	return nil
+}
+
+// findTarget reaches a target of another process's environment.
+func findTarget(ctx context.Context) func(string, json.RawMessage) (faults.Target, error) {
+	return func(on string, locator json.RawMessage) (faults.Target, error) {
+		env, err := process.Attach(ctx, locator)
+		if err != nil {
+			return nil, err
+		}
+		return env.Target(on)
+	}
+}
+
+// refuseOpenJournals stops a run while a dead one has left something to undo.
+func (a *app) refuseOpenJournals() error {
+	dead, err := inject.DeadRuns(a.stateDir())
+	if err != nil {
+		return err
+	}
+	var dirs []string
+	for _, run := range dead {
+		open, err := inject.ReadJournal(filepath.Join(run.Dir, "undo.ndjson"))
+		switch {
+		case errors.Is(err, os.ErrNotExist) || err == nil && len(open) == 0:
+			// It died without a fault standing; its environment ended with it.
+			if err := run.Forget(); err != nil {
+				return err
+			}
+		default:
+			dirs = append(dirs, run.Dir)
+		}
+	}
+	if len(dirs) == 0 {
+		return nil
+	}
+	return exitError{code: ExitError, err: fmt.Errorf("a run died and left faults to undo: %s\nundo them first: squall heal", strings.Join(dirs, ", "))}
+}

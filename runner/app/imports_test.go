@@ -1,0 +1,83 @@
+package app_test
+
+import (
+	"encoding/json"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// mayImport is the import direction: what each package of ours may import of
+// ours. A package that is not listed may import nothing of ours; prefixes end in /.
+var mayImport = map[string][]string{
+	"scenarios/spec":         {},
+	"runner/record":          {},
+	"faults":                 {},
+	"faults/proxy":           {"faults"},
+	"runner/load":            {"runner/record"},
+	"runner/probe":           {"runner/record"},
+	"runner/metrics":         {"runner/record"},
+	"runner/trace":           {"runner/record"},
+	"runner/verdict":         {"scenarios/spec", "runner/record", "runner/metrics"},
+	"runner/targets":         {"faults", "scenarios/spec"},
+	"runner/targets/process": {"faults", "faults/proxy", "scenarios/spec", "runner/targets"},
+	"runner/inject":          {"faults", "runner/record"},
+	"runner/plan":            {"scenarios/spec", "faults"},
+	"runner/engine":          {"scenarios/spec", "faults", "runner/record", "runner/plan", "runner/inject", "runner/load", "runner/probe", "runner/metrics", "runner/trace", "runner/verdict", "runner/targets"},
+	"reports":                {"scenarios/spec", "runner/record", "runner/verdict", "runner/metrics"},
+	"runner/app":             {"scenarios/", "runner/", "faults", "faults/", "reports"},
+	"runner/cmd/squall":      {"runner/app"},
+	"sample-system":          {"sample-system/"},
+	"bench/":                 {"faults", "faults/", "runner/", "reports", "scenarios/"},
+}
+
+type listed struct {
+	ImportPath string
+	Imports    []string
+}
+
+func TestImportDirection(t *testing.T) {
+	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", "squall/...").Output()
+	require.NoError(t, err)
+	dec := json.NewDecoder(strings.NewReader(string(out)))
+	seen := 0
+	for dec.More() {
+		var p listed
+		require.NoError(t, dec.Decode(&p))
+		seen++
+		name := strings.TrimPrefix(p.ImportPath, "squall/")
+		allowed := allowedFor(name)
+		for _, imp := range p.Imports {
+			ours, is := strings.CutPrefix(imp, "squall/")
+			if is {
+				assert.True(t, permits(allowed, ours), "%s must not import %s", name, ours)
+			}
+		}
+	}
+	assert.Greater(t, seen, 10, "go list found the packages")
+}
+
+func allowedFor(name string) []string {
+	if allowed, ok := mayImport[name]; ok {
+		return allowed
+	}
+	if strings.HasPrefix(name, "sample-system/") {
+		return mayImport["sample-system"]
+	}
+	if strings.HasPrefix(name, "bench") {
+		return mayImport["bench/"]
+	}
+	return nil
+}
+
+func permits(allowed []string, imp string) bool {
+	for _, a := range allowed {
+		if imp == a || strings.HasSuffix(a, "/") && strings.HasPrefix(imp, a) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,254 @@
+package app
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"squall/faults"
+	"squall/runner/plan"
+	"squall/runner/verdict"
+	"squall/scenarios/spec"
+)
+
+// input is one scenario, read, checked and resolved.
+type input struct {
+	scenario *spec.Scenario
+	system   *spec.System
+	plan     *plan.Plan
+	files    map[string]string // name in the run's input folder -> path
+}
+
+// choice is what the command line decides about the scenarios it names.
+type choice struct {
+	system  string
+	tags    []string
+	seed    uint64
+	defects []string
+}
+
+// readInputs reads every scenario named, or found below a named folder, and
+// returns all mistakes of all files at once.
+func (a *app) readInputs(args []string, c choice) ([]*input, error) {
+	files, err := scenarioFiles(args)
+	if err != nil {
+		return nil, err
+	}
+	var ins []*input
+	var all spec.Problems
+	names := map[string]string{}
+	for _, f := range files {
+		in, problems := readInput(f, c)
+		all = append(all, problems...)
+		if in == nil || !in.tagged(c.tags) {
+			continue
+		}
+		name := in.scenario.Metadata.Name
+		if first, dup := names[name]; dup {
+			all = append(all, spec.Problem{Pos: spec.Pos{File: f, Line: 1, Col: 1},
+				Msg: fmt.Sprintf("scenario name %q is taken by %s", name, first)})
+		}
+		names[name] = f
+		ins = append(ins, in)
+	}
+	if len(all) > 0 {
+		all.Sort()
+		return nil, exitError{code: ExitUsage, err: all}
+	}
+	if len(ins) == 0 {
+		return nil, usage("no scenario with tag %s among %d files", strings.Join(c.tags, " or "), len(files))
+	}
+	return ins, nil
+}
+
+func (in *input) tagged(tags []string) bool {
+	return len(tags) == 0 || slices.ContainsFunc(tags, func(t string) bool {
+		return slices.Contains(in.scenario.Metadata.Tags, t)
+	})
+}
+
+// scenarioFiles expands folders. Folders below a named one that hold other
+// things, and regress/ with its scenarios that must fail, are not entered.
+func scenarioFiles(args []string) ([]string, error) {
+	if len(args) == 0 {
+		args = []string{"scenarios"}
+	}
+	var files []string
+	for _, arg := range args {
+		info, err := os.Stat(arg)
+		if err != nil {
+			return nil, usage("scenario: %v", err)
+		}
+		if !info.IsDir() {
+			files = append(files, filepath.Clean(arg))
+			continue
+		}
+		found, err := scenariosBelow(arg)
+		if err != nil {
+			return nil, usage("scenarios: %v", err)
+		}
+		if len(found) == 0 {
+			return nil, usage("no *.yaml scenario below %s", arg)
+		}
+		files = append(files, found...)
+	}
+	return files, nil
+}
+
+func scenariosBelow(root string) ([]string, error) {
+	var files []string
+	err := filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && p != root {
+			switch d.Name() {
+			case "spec", "load", "regress", "testdata":
+				return filepath.SkipDir
+			}
+		}
+		if !d.IsDir() && strings.HasSuffix(p, ".yaml") {
+			files = append(files, p)
+		}
+		return nil
+	})
+	return files, err
+}
+
+func readInput(file string, c choice) (*input, spec.Problems) {
+	sc, problems := spec.Load(file)
+	if sc == nil {
+		return nil, problems
+	}
+	systemFile := c.system
+	if systemFile == "" && sc.Spec.System != "" {
+		systemFile = beside(file, sc.Spec.System)
+	}
+	if systemFile == "" {
+		return nil, problems
+	}
+	sys, more := spec.LoadSystem(systemFile)
+	problems = append(problems, more...)
+	script := beside(file, sc.Spec.Load.Script)
+	if _, err := os.Stat(script); err != nil && sc.Spec.Load.Script != "" {
+		problems = append(problems, spec.Problem{Pos: spec.Pos{File: file, Line: 1, Col: 1},
+			Msg: fmt.Sprintf("load script: %v", err)})
+	}
+	if sys == nil {
+		return nil, problems
+	}
+	in := &input{scenario: sc, system: sys, files: inputFiles(file, systemFile, script, sys)}
+	sums, err := checksums(in.files)
+	if err != nil && len(problems) == 0 {
+		problems = append(problems, spec.Problem{Pos: spec.Pos{File: file, Line: 1, Col: 1}, Msg: err.Error()})
+	}
+	in.plan, more = plan.Compile(sc, sys, plan.Options{
+		Seed: c.seed, Defects: c.defects, Registry: faults.Builtin(), Inputs: sums,
+	})
+	problems = append(problems, more...)
+	_, more = verdict.NewJudge(sc, sys)
+	return in, append(problems, more...)
+}
+
+// judge is a fresh one: a judge follows one run.
+func (in *input) judge() *verdict.Judge {
+	j, _ := verdict.NewJudge(in.scenario, in.system) // without problems, or it would not have been read
+	return j
+}
+
+// inputFiles names every file that decides a run, as its run directory keeps it:
+// the same folders relative to each other, so that the copies still find one another.
+func inputFiles(scenario, system, script string, sys *spec.System) map[string]string {
+	files := map[string]string{}
+	for _, f := range append([]string{scenario, system, script}, sys.SLOFiles...) {
+		abs, err := filepath.Abs(f)
+		if err != nil {
+			abs = f
+		}
+		files[abs] = f
+	}
+	return relativeNames(files)
+}
+
+// relativeNames names files by their path below the longest folder common to all.
+func relativeNames(files map[string]string) map[string]string {
+	common := ""
+	for abs := range files {
+		if common == "" {
+			common = filepath.Dir(abs)
+		}
+		for !within(common, abs) {
+			common = filepath.Dir(common)
+		}
+	}
+	out := map[string]string{}
+	for abs, f := range files {
+		if rel, err := filepath.Rel(common, abs); err == nil {
+			out[filepath.ToSlash(rel)] = f
+		}
+	}
+	return out
+}
+
+func within(parent, dir string) bool {
+	rel, err := filepath.Rel(parent, dir)
+	return err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator))
+}
+
+func checksums(files map[string]string) (map[string]string, error) {
+	sums := map[string]string{}
+	var errs []error
+	for name, f := range files {
+		data, err := os.ReadFile(f)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		sum := sha256.Sum256(data)
+		sums[name] = hex.EncodeToString(sum[:])
+	}
+	return sums, errors.Join(errs...)
+}
+
+// beside resolves a path that a file names relative to itself.
+func beside(file, name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(filepath.Dir(file), name)
+}
+
+// keep copies the inputs into the run directory, so that it can be judged anywhere.
+func (in *input) keep(runDir string) error {
+	root := filepath.Join(runDir, "input")
+	for name, from := range in.files {
+		data, err := os.ReadFile(from)
+		if err != nil {
+			return fmt.Errorf("keep input: %w", err)
+		}
+		to := filepath.Join(root, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+			return fmt.Errorf("keep input: %w", err)
+		}
+		if err := os.WriteFile(to, data, 0o644); err != nil {
+			return fmt.Errorf("keep input: %w", err)
+		}
+	}
+	return nil
+}
+
+// keptName is the scenario's name among the kept files.
+func (in *input) keptName() string {
+	for name, f := range in.files {
+		if f == in.scenario.File {
+			return name
+		}
+	}
+	return filepath.Base(in.scenario.File)
+}

@@ -1,0 +1,43 @@
+package app
+
+import (
+	"fmt"
+	"net"
+
+	"github.com/spf13/cobra"
+
+	"squall/faults/proxy"
+	"squall/runner/targets/process"
+)
+
+func (a *app) proxyCmd() *cobra.Command {
+	var listen string
+	c := &cobra.Command{
+		Use:   "proxy",
+		Short: "Run the link proxy: Toxiproxy's HTTP API plus stages, leases, receipts and the wire log",
+		RunE: func(c *cobra.Command, _ []string) error {
+			l, err := net.Listen("tcp", listen)
+			if err != nil {
+				return fmt.Errorf("proxy: %w", err)
+			}
+			fmt.Fprintf(a.Stdout, "proxy API on http://%s\n", l.Addr())
+			return proxy.NewServer(proxy.Options{}).Serve(c.Context(), l)
+		},
+	}
+	c.Flags().StringVar(&listen, "listen", "127.0.0.1:8474", "address of the HTTP API; there is no authentication, keep it on loopback")
+	return c
+}
+
+// superviseCmd is how a runner starts the supervisor of a process target.
+func (a *app) superviseCmd() *cobra.Command {
+	var cfg process.SuperviseConfig
+	c := &cobra.Command{
+		Use:    "supervise",
+		Short:  "Hold the processes of one system (started by the runner)",
+		Hidden: true,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return process.Supervise(c.Context(), cfg)
+		},
+	}
+	return c
+}

@@ -1,0 +1,323 @@
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"squall/faults"
+	"squall/reports"
+	"squall/runner/engine"
+	"squall/runner/inject"
+	"squall/runner/record"
+	"squall/runner/targets/process"
+	"squall/runner/verdict"
+)
+
+// lease is how long faults and environment outlive a runner that went silent.
+const lease = 3 * time.Second
+
+type runFlags struct {
+	choice
+	out      string
+	junit    string
+	k6       string
+	parallel int
+	repeat   int
+	dryRun   bool
+}
+
+func (a *app) runCmd() *cobra.Command {
+	var f runFlags
+	c := &cobra.Command{
+		Use:   "run [FILE|DIR]...",
+		Short: "Boot the system, inject, load, judge and report (default: every scenario of ./scenarios)",
+		Args:  cobra.ArbitraryArgs,
+		RunE: func(c *cobra.Command, args []string) error {
+			if f.parallel < 1 || f.repeat < 1 {
+				return usage("--parallel and --repeat want at least 1")
+			}
+			if !c.Flags().Changed("seed") {
+				f.seed = drawSeed()
+			}
+			return a.run(c.Context(), args, f)
+		},
+	}
+	a.choiceFlags(c, &f.choice)
+	c.Flags().StringVar(&f.out, "out", "out", "folder of run directories")
+	c.Flags().StringVar(&f.junit, "junit", "", "also write JUnit XML of all scenarios to this file")
+	c.Flags().StringVar(&f.k6, "k6", "", "k6 binary with the squall extension (default $SQUALL_K6, else the cached build)")
+	c.Flags().IntVar(&f.parallel, "parallel", 1, "scenarios at once, each on a system of its own")
+	c.Flags().IntVar(&f.repeat, "repeat", 1, "times each scenario runs")
+	c.Flags().BoolVar(&f.dryRun, "dry-run", false, "print the plans and touch nothing")
+	return c
+}
+
+// choiceFlags are the flags that decide what a scenario resolves to.
+func (a *app) choiceFlags(c *cobra.Command, ch *choice) {
+	c.Flags().StringVar(&ch.system, "system", "", "system file, instead of the one the scenario names")
+	c.Flags().StringSliceVar(&ch.tags, "tag", nil, "only scenarios with one of these tags")
+	c.Flags().Uint64Var(&ch.seed, "seed", 0, "seed of all choices by chance (default: drawn and recorded)")
+	c.Flags().StringSliceVar(&ch.defects, "defect", nil, "defects of the system to switch on")
+}
+
+func drawSeed() uint64 {
+	var b [8]byte
+	_, _ = rand.Read(b[:])                        // never fails since Go 1.24
+	return binary.LittleEndian.Uint64(b[:]) >> 32 // short enough to type
+}
+
+func (a *app) run(ctx context.Context, args []string, f runFlags) error {
+	ins, err := a.readInputs(args, f.choice)
+	if err != nil {
+		return err
+	}
+	if f.dryRun {
+		return a.printPlans(ins)
+	}
+	outcomes, err := a.runAll(ctx, ins, f)
+	if err != nil {
+		return err
+	}
+	if len(outcomes) > 1 {
+		reports.Summary(a.Stdout, summaries(outcomes), a.colour())
+	}
+	if f.junit != "" {
+		if err := writeJUnit(f.junit, outcomes); err != nil {
+			return err
+		}
+	}
+	return exitWith(worst(outcomes))
+}
+
+// outcome is one finished run.
+type outcome struct {
+	in     *input
+	dir    string
+	report reports.Input
+	code   int
+}
+
+// runAll runs every scenario as often as asked, each in a run directory below
+// one suite directory.
+func (a *app) runAll(ctx context.Context, ins []*input, f runFlags) ([]*outcome, error) {
+	if err := a.refuseOpenJournals(); err != nil {
+		return nil, err
+	}
+	k6, err := a.findK6(f.k6)
+	if err != nil {
+		return nil, err
+	}
+	suite := filepath.Join(f.out, time.Now().UTC().Format("20060102T150405.000Z"))
+	outcomes := make([]*outcome, len(ins)*f.repeat)
+	var group errgroup.Group
+	group.SetLimit(f.parallel)
+	var lines sync.Mutex
+	for i := range outcomes {
+		group.Go(func() error {
+			if ctx.Err() != nil {
+				return nil
+			}
+			in := ins[i%len(ins)]
+			name := in.scenario.Metadata.Name
+			if round := i / len(ins); round > 0 {
+				name = fmt.Sprintf("%s-%d", name, round+1)
+			}
+			r := &oneRun{app: a, in: in, f: f, k6: k6, dir: filepath.Join(suite, name), name: name, alone: f.parallel == 1, lines: &lines}
+			var err error
+			outcomes[i], err = r.do(ctx)
+			return err
+		})
+	}
+	err = group.Wait()
+	outcomes = finished(outcomes)
+	if len(outcomes) > 0 {
+		err = errors.Join(err, finishSuite(f.out, suite, outcomes))
+	}
+	return outcomes, err
+}
+
+func finished(all []*outcome) (done []*outcome) {
+	for _, o := range all {
+		if o != nil {
+			done = append(done, o)
+		}
+	}
+	return done
+}
+
+// oneRun is one run of one scenario.
+type oneRun struct {
+	*app
+	in    *input
+	f     runFlags
+	k6    string
+	dir   string
+	name  string
+	alone bool
+	lines *sync.Mutex // one final block at a time
+}
+
+func (r *oneRun) do(ctx context.Context) (*outcome, error) {
+	w, err := record.Create(r.dir, r.header())
+	if err != nil {
+		return nil, err
+	}
+	if err := r.prepare(); err != nil {
+		return nil, err
+	}
+	release, err := inject.Lock(r.stateDir(), r.dir)
+	if err != nil {
+		return nil, err
+	}
+	journal, err := inject.OpenJournal(filepath.Join(r.dir, "undo.ndjson"))
+	if err != nil {
+		return nil, errors.Join(err, release())
+	}
+	stopTerminal := r.follow(r.dir, r.name, r.alone)
+	runErr := engine.Run(ctx, engine.Config{
+		Plan: r.in.plan, Scenario: r.in.scenario, System: r.in.system, Judge: r.in.judge(),
+		Env: r.environment(), Record: w, Journal: journal, Registry: faults.Builtin(),
+		K6: r.k6, Script: beside(r.in.scenario.File, r.in.scenario.Spec.Load.Script),
+		Owner: filepath.Base(r.dir), Lease: lease,
+	})
+	stopTerminal()
+	o, err := r.conclude(ctx)
+	// The engine's error is in the record, and the verdict says it; it matters
+	// here only where there is no record to say it.
+	if err != nil {
+		err = errors.Join(runErr, err)
+	}
+	return o, errors.Join(err, journal.Close(), release())
+}
+
+func (r *oneRun) header() record.Header {
+	return record.Header{
+		Run: r.name, Scenario: r.in.scenario.Metadata.Name, Title: r.in.scenario.Metadata.Title,
+		Hypothesis: r.in.scenario.Spec.Hypothesis, File: r.in.scenario.File, Input: r.in.keptName(),
+		PlanHash: r.in.plan.Hash(), Seed: r.in.plan.Seed, Started: time.Now(), Defects: r.in.plan.Defects,
+		Rerun: r.rerun(), Versions: versions(),
+	}
+}
+
+// rerun is the exact command that does this again.
+func (r *oneRun) rerun() string {
+	s := fmt.Sprintf("squall run --seed %d", r.in.plan.Seed)
+	if r.f.system != "" {
+		s += " --system " + shellQuote(r.f.system)
+	}
+	if len(r.f.defects) > 0 {
+		s += " --defect " + strings.Join(r.f.defects, ",")
+	}
+	return s + " " + shellQuote(r.in.scenario.File)
+}
+
+func shellQuote(s string) string {
+	if strings.IndexFunc(s, func(c rune) bool { return !strings.ContainsRune("-_./:@%+,=", c) && !isAlnum(c) }) < 0 {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+func isAlnum(c rune) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+}
+
+// prepare keeps inputs and plan beside the record.
+func (r *oneRun) prepare() error {
+	if err := r.in.keep(r.dir); err != nil {
+		return err
+	}
+	return writeJSON(filepath.Join(r.dir, "plan.json"), r.in.plan)
+}
+
+func (r *oneRun) environment() *process.Environment {
+	return process.New(process.Config{
+		System: r.in.system, Defects: r.in.plan.Defects, RunDir: r.dir, StateDir: r.stateDir(),
+		Self: r.Self, Owner: filepath.Base(r.dir), Lease: lease,
+	})
+}
+
+// conclude judges the finished record and writes the reports.
+func (r *oneRun) conclude(ctx context.Context) (*outcome, error) {
+	run, err := record.Open(r.dir)
+	if err != nil {
+		return nil, err
+	}
+	in := reports.Input{
+		Run: run, Scenario: r.in.scenario, System: r.in.system,
+		Result: r.in.judge().Judge(context.WithoutCancel(ctx), run),
+	}
+	if err := writeReports(in); err != nil {
+		return nil, err
+	}
+	code := in.Result.ExitCode()
+	if run.End != nil && run.End.Reason == record.EndInterrupted && code != ExitDirty {
+		code = ExitInterrupted
+	}
+	r.lines.Lock()
+	defer r.lines.Unlock()
+	r.final(in)
+	return &outcome{in: r.in, dir: r.dir, report: in, code: code}, nil
+}
+
+// worst is the exit code of several runs: dirty, interrupted, then as verdicts rank.
+func worst(outcomes []*outcome) int {
+	rank := []int{ExitPass, ExitInconclusive, ExitAborted, ExitFail, ExitError, ExitInterrupted, ExitDirty}
+	w := 0
+	for _, o := range outcomes {
+		for i, code := range rank {
+			if o.code == code {
+				w = max(w, i)
+			}
+		}
+	}
+	return rank[w]
+}
+
+func exitWith(code int) error {
+	if code == ExitPass {
+		return nil
+	}
+	return exitError{code: code}
+}
+
+func writeJSON(path string, v any) error {
+	data, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return os.WriteFile(path, append(data, '\n'), 0o644)
+}
+
+func summaries(outcomes []*outcome) []reports.Row {
+	var rows []reports.Row
+	for _, o := range outcomes {
+		rows = append(rows, reports.Row{Name: filepath.Base(o.dir), Dir: o.dir, Result: o.report.Result, Run: o.report.Run})
+	}
+	return rows
+}
+
+// judged is the result of a saved run's verdict.json.
+func readResult(dir string) (verdict.Result, error) {
+	var res verdict.Result
+	data, err := os.ReadFile(filepath.Join(dir, "verdict.json"))
+	if err != nil {
+		return res, err
+	}
+	if err := json.Unmarshal(data, &res); err != nil {
+		return res, fmt.Errorf("%s: %w", filepath.Join(dir, "verdict.json"), err)
+	}
+	return res, nil
+}

@@ -1,0 +1,111 @@
+package engine
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"squall/runner/metrics"
+	"squall/runner/record"
+)
+
+// scrapeEvery is the distance of two looks at a metrics endpoint.
+const scrapeEvery = 250 * time.Millisecond
+
+// observers are the goroutines that write the record while a run goes on.
+// stop ends them and waits.
+type observers struct {
+	wg     sync.WaitGroup
+	cancel context.CancelFunc
+}
+
+func (o *observers) stop() {
+	if o.cancel != nil {
+		o.cancel()
+	}
+	o.wg.Wait()
+}
+
+// observe starts heartbeat, wire log and scraper. They outlive an interrupt of
+// ctx, because the way back to health belongs to the record as well.
+func (e *engine) observe(ctx context.Context) error {
+	ctx, e.obs.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	wire, err := e.Env.Wire(ctx)
+	if err != nil {
+		return fmt.Errorf("wire log: %w", err)
+	}
+	e.obs.wg.Go(func() { e.copyWire(ctx, wire) })
+	e.obs.wg.Go(func() { e.heartbeat(ctx) })
+	scraper := metrics.NewScraper(e.scrapeTargets(), scrapeEvery, func(s record.Scrape) error {
+		return e.Record.Put(record.Metrics, s)
+	})
+	e.obs.wg.Go(func() { scraper.Run(ctx) })
+	return nil
+}
+
+func (e *engine) scrapeTargets() []metrics.Target {
+	var ts []metrics.Target
+	for _, s := range e.Env.Services() {
+		if s.Metrics != "" {
+			ts = append(ts, metrics.Target{Name: s.Name, URL: s.URL + s.Metrics})
+		}
+	}
+	return ts
+}
+
+// copyWire passes the proxies' log on, line by line.
+func (e *engine) copyWire(ctx context.Context, wire io.ReadCloser) {
+	defer wire.Close()
+	lines := bufio.NewScanner(wire)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var lost struct {
+			Dropped uint64 `json:"dropped"`
+		}
+		if bytes.HasPrefix(lines.Bytes(), []byte(`{"dropped"`)) && json.Unmarshal(lines.Bytes(), &lost) == nil {
+			e.Record.Lost(record.Wire, lost.Dropped)
+			continue
+		}
+		_ = e.Record.Raw(record.Wire, bytes.Clone(lines.Bytes())) // a failed write is kept by the writer as a gap
+	}
+	if ctx.Err() == nil {
+		e.Record.Lost(record.Wire, 1)
+		e.note("error", "the proxies' wire log ended early: %v", lines.Err())
+	}
+}
+
+// heartbeat renews the leases three times per lease.
+func (e *engine) heartbeat(ctx context.Context) {
+	tick := time.NewTicker(e.Lease / 3)
+	defer tick.Stop()
+	failing := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			err := e.Env.Renew(ctx)
+			if err != nil && !failing && ctx.Err() == nil {
+				e.note("error", "heartbeat: %v", err)
+			}
+			failing = err != nil
+		}
+	}
+}
+
+// observeEvents records process events from before the boot until Down.
+func (e *engine) observeEvents() {
+	events := e.Env.Events()
+	e.events.Go(func() {
+		for ev := range events {
+			_ = e.Record.Append(record.TypeProcess, record.Process{
+				Service: ev.Service, PID: ev.PID, Event: ev.Event, Detail: ev.Detail,
+			})
+		}
+	})
+}

@@ -1,0 +1,99 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"squall/runner/inject"
+	"squall/runner/plan"
+	"squall/runner/verdict"
+)
+
+// look is how often the record is read back while a phase goes on.
+const look = time.Second
+
+// hold lets a phase last its length, or until done says so.
+func (e *engine) hold(done func(context.Context) (bool, error)) func(context.Context, plan.Phase) error {
+	return func(ctx context.Context, ph plan.Phase) error {
+		return e.wait(ctx, time.Now().Add(ph.Longest), ph.Name, done)
+	}
+}
+
+// wait waits until the instant, watching generator and guardrails.
+func (e *engine) wait(ctx context.Context, until time.Time, phase string, done func(context.Context) (bool, error)) error {
+	end := time.NewTimer(time.Until(until))
+	defer end.Stop()
+	tick := time.NewTicker(look)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-end.C:
+			return nil
+		case <-e.gen.Done():
+			return fmt.Errorf("load ended during %s: %w", phase, e.gen.Err())
+		case <-tick.C:
+			stop, err := e.look(ctx, phase, done)
+			if err != nil || stop {
+				return err
+			}
+		}
+	}
+}
+
+func (e *engine) look(ctx context.Context, phase string, done func(context.Context) (bool, error)) (bool, error) {
+	if err := e.run.Refresh(); err != nil {
+		return false, err
+	}
+	if phase != plan.Warmup && phase != plan.Baseline {
+		for _, f := range e.Judge.Guardrails(ctx, e.run) {
+			if f.Verdict == verdict.Fail {
+				return false, fmt.Errorf("%w %s: %s", errGuardrail, f.ID, f.Why)
+			}
+		}
+	}
+	if done == nil {
+		return false, nil
+	}
+	return done(ctx)
+}
+
+// recovered reports that every assertion that can be decided while the load
+// runs has passed, so that waiting longer shows nothing new.
+func (e *engine) recovered(ctx context.Context) (bool, error) {
+	return e.Judge.Recovered(ctx, e.run), nil
+}
+
+// faults injects and reverts by the plan; at the end no fault stands.
+func (e *engine) faults(ctx context.Context, ph plan.Phase) error {
+	begun := time.Now()
+	for _, s := range e.Plan.Steps() {
+		if err := e.wait(ctx, begun.Add(s.At), ph.Name, nil); err != nil {
+			return err
+		}
+		if err := e.step(ctx, s); err != nil {
+			return err
+		}
+	}
+	return e.wait(ctx, begun.Add(ph.Longest), ph.Name, nil)
+}
+
+func (e *engine) step(ctx context.Context, s plan.Step) error {
+	if s.Revert {
+		undo, cancel := context.WithTimeout(ctx, undoWithin)
+		defer cancel()
+		if err := e.injector.Stop(undo, s.Fault.ID); err != nil {
+			return fmt.Errorf("revert fault %s: %w", s.Fault.ID, err)
+		}
+		return nil
+	}
+	err := e.injector.Start(ctx, inject.Spec{
+		ID: s.Fault.ID, Kind: s.Fault.Kind, On: s.Fault.On, Seed: s.Fault.Seed, Decode: s.Fault.Decode,
+	})
+	if err != nil {
+		return fmt.Errorf("inject fault %s: %w", s.Fault.ID, err)
+	}
+	return nil
+}

@@ -1,0 +1,261 @@
+// Package plan resolves a scenario against a system: every target, instant and
+// choice, before anything is touched. A plan is pure data, printable and hashed.
+package plan
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"hash/fnv"
+	"maps"
+	"slices"
+	"time"
+
+	"squall/faults"
+	"squall/scenarios/spec"
+)
+
+// Phase names, in their order.
+const (
+	Warmup   = "warmup"
+	Baseline = "baseline"
+	FaultOn  = "fault"
+	Recovery = "recovery"
+	Settle   = "settle"
+)
+
+// Plan is the resolved timeline of one run.
+type Plan struct {
+	Scenario   string            `json:"scenario"`
+	Title      string            `json:"title,omitempty"`
+	Hypothesis string            `json:"hypothesis"`
+	System     string            `json:"system"`
+	Target     string            `json:"target"`
+	Seed       uint64            `json:"seed"`
+	Defects    []string          `json:"defects,omitempty"`
+	Load       Load              `json:"load"`
+	Phases     []Phase           `json:"phases"`
+	Faults     []Fault           `json:"faults"`
+	Steady     []string          `json:"steady"`
+	Expect     []string          `json:"expect"`
+	Guardrails []string          `json:"guardrails,omitempty"`
+	Inputs     map[string]string `json:"inputs"` // file name to SHA-256
+}
+
+// Load is what the generator is asked for.
+type Load struct {
+	Script    string        `json:"script"`
+	PerSecond float64       `json:"per_second"`
+	Longest   time.Duration `json:"longest"` // nanoseconds
+}
+
+// Phase is one span of the timeline, in nanoseconds from the start of the load.
+type Phase struct {
+	Name    string        `json:"name"`
+	Start   time.Duration `json:"start"`
+	Longest time.Duration `json:"longest"`
+}
+
+// Fault is one fault with its target and instants resolved.
+type Fault struct {
+	ID    string        `json:"id"`
+	Kind  string        `json:"kind"`
+	On    string        `json:"on"`
+	Says  string        `json:"says"`  // parameters in words
+	At    time.Duration `json:"at"`    // after the fault phase began
+	Until time.Duration `json:"until"` // after the fault phase began
+	Seed  uint64        `json:"seed"`
+
+	Decode func(into any) error `json:"-"` // the parameters
+}
+
+// Options are the choices of one run that the scenario does not make.
+type Options struct {
+	Seed     uint64
+	Defects  []string
+	Registry faults.Registry
+	Inputs   map[string]string // file name to SHA-256
+}
+
+// Compile resolves the scenario. The problems name every mistake that only
+// shows when scenario, system and fault catalogue are seen together.
+func Compile(sc *spec.Scenario, sys *spec.System, o Options) (*Plan, spec.Problems) {
+	c := compiler{sc: sc, sys: sys, o: o}
+	p := &Plan{
+		Scenario:   sc.Metadata.Name,
+		Title:      sc.Metadata.Title,
+		Hypothesis: sc.Spec.Hypothesis,
+		System:     sys.Metadata.Name,
+		Target:     sys.Spec.Target,
+		Seed:       o.Seed,
+		Defects:    slices.Sorted(slices.Values(o.Defects)),
+		Phases:     phases(sc.Spec.Phases),
+		Inputs:     o.Inputs,
+	}
+	last := p.Phases[len(p.Phases)-1]
+	p.Load = Load{Script: sc.Spec.Load.Script, PerSecond: sc.Spec.Load.Arrival.PerSecond, Longest: last.Start + last.Longest}
+	for _, f := range sc.Spec.Faults {
+		if pf, ok := c.fault(f); ok {
+			p.Faults = append(p.Faults, pf)
+		}
+	}
+	for _, k := range sc.Spec.Steady {
+		p.Steady = append(p.Steady, k.ID)
+	}
+	for _, k := range sc.Spec.Expect {
+		p.Expect = append(p.Expect, k.ID)
+	}
+	for _, g := range sc.Spec.Guardrails {
+		p.Guardrails = append(p.Guardrails, g.ID)
+	}
+	c.defects()
+	c.proves()
+	c.problems.Sort()
+	return p, c.problems
+}
+
+func phases(ph spec.Phases) []Phase {
+	var out []Phase
+	var at time.Duration
+	for _, x := range []struct {
+		name string
+		d    spec.Duration
+	}{{Warmup, ph.Warmup}, {Baseline, ph.Baseline}, {FaultOn, ph.Fault}, {Recovery, ph.Recovery}} {
+		out = append(out, Phase{Name: x.name, Start: at, Longest: time.Duration(x.d)})
+		at += time.Duration(x.d)
+	}
+	return out
+}
+
+// Phase returns the phase of that name.
+func (p *Plan) Phase(name string) Phase {
+	for _, ph := range p.Phases {
+		if ph.Name == name {
+			return ph
+		}
+	}
+	return Phase{Name: name}
+}
+
+// Hash is the SHA-256 of the canonical plan (JSON, keys in order). Two runs of
+// equal hash had the same inputs, seed, targets and instants.
+func (p *Plan) Hash() string {
+	data, err := json.Marshal(p)
+	if err != nil {
+		panic(fmt.Sprintf("plan: encode: %v", err)) // plain data always encodes
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}
+
+// SeedFor derives the seed of one component, so that adding one shifts no other
+// (FNV-1a of the name, mixed into the run's seed by splitmix64's finalizer).
+func SeedFor(seed uint64, component string) uint64 {
+	h := fnv.New64a()
+	h.Write([]byte(component))
+	z := seed ^ h.Sum64()
+	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9
+	z = (z ^ (z >> 27)) * 0x94d049bb133111eb
+	return z ^ (z >> 31)
+}
+
+type compiler struct {
+	sc       *spec.Scenario
+	sys      *spec.System
+	o        Options
+	problems spec.Problems
+}
+
+func (c *compiler) problem(pos spec.Pos, suggest, format string, args ...any) {
+	c.problems = append(c.problems, spec.Problem{Pos: pos, Msg: fmt.Sprintf(format, args...), Suggest: suggest})
+}
+
+func (c *compiler) fault(f spec.Fault) (Fault, bool) {
+	kind, err := c.o.Registry.Kind(f.Kind)
+	if err != nil {
+		c.problem(f.Pos, spec.Suggest(f.Kind, c.o.Registry.Names()), "fault %s: unknown kind %q", f.ID, f.Kind)
+		return Fault{}, false
+	}
+	on := c.target(f, kind)
+	act, err := kind.New(f.Params.Decode)
+	if err != nil {
+		pos := f.Params.Pos()
+		if pos.Line == 0 {
+			pos = f.Pos
+		}
+		c.problems = append(c.problems, spec.AsProblems(fmt.Errorf("fault %s: %s: %w", f.ID, f.Kind, err), pos)...)
+		return Fault{}, false
+	}
+	phase := time.Duration(c.sc.Spec.Phases.Fault)
+	until := phase
+	if f.For > 0 {
+		until = min(phase, time.Duration(f.At)+time.Duration(f.For))
+	}
+	return Fault{
+		ID: f.ID, Kind: f.Kind, On: on, Says: act.Describe(), Decode: f.Params.Decode,
+		At: time.Duration(f.At), Until: until, Seed: SeedFor(c.o.Seed, "fault "+f.ID),
+	}, on != ""
+}
+
+// target resolves f.On and checks that it can do what the kind needs.
+func (c *compiler) target(f spec.Fault, kind faults.Kind) string {
+	if svc, ok := c.sys.Spec.Services[f.On]; ok {
+		if kind.Needs != faults.NeedsProcess || len(svc.Command) == 0 {
+			c.problem(f.Pos, "", "fault %s: %s needs a %s, %q is a service", f.ID, f.Kind, kind.Needs, f.On)
+			return ""
+		}
+		return f.On
+	}
+	var names []string
+	caller, callee, _ := spec.SplitEdge(f.On) // not an edge: matches none
+	for _, e := range c.sys.Spec.Edges {
+		names = append(names, e.Name())
+		if e.Caller != caller || e.Callee != callee {
+			continue
+		}
+		if !slices.Contains(capabilities(e), kind.Needs) {
+			c.problem(f.Pos, "", "fault %s: %s needs a %s, %q speaks %s", f.ID, f.Kind, kind.Needs, e.Name(), e.Protocol)
+			return ""
+		}
+		return e.Name()
+	}
+	names = append(names, slices.Sorted(maps.Keys(c.sys.Spec.Services))...)
+	c.problem(f.Pos, spec.Suggest(f.On, names), "fault %s: unknown target %q: no edge or service of %s", f.ID, f.On, c.sys.File)
+	return ""
+}
+
+func capabilities(e spec.Edge) []faults.Capability {
+	switch e.Protocol {
+	case "http":
+		return []faults.Capability{faults.NeedsLink, faults.NeedsHTTPLink}
+	case "nats":
+		return []faults.Capability{faults.NeedsLink, faults.NeedsBus}
+	default:
+		return []faults.Capability{faults.NeedsLink}
+	}
+}
+
+// known lists the system's defects.
+func (c *compiler) known() []string {
+	if c.sys.Spec.Defects == nil {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(c.sys.Spec.Defects.Known))
+}
+
+func (c *compiler) defects() {
+	for _, d := range c.o.Defects {
+		if !slices.Contains(c.known(), d) {
+			c.problem(spec.Pos{File: c.sys.File, Line: 1, Col: 1}, spec.Suggest(d, c.known()), "unknown defect %q", d)
+		}
+	}
+}
+
+func (c *compiler) proves() {
+	for _, pr := range c.sc.Spec.Proves {
+		if !slices.Contains(c.known(), pr.Defect) {
+			c.problem(pr.Pos, spec.Suggest(pr.Defect, c.known()), "proves: unknown defect %q", pr.Defect)
+		}
+	}
+}
