@@ -1,0 +1,236 @@
+package metrics
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/histogram"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/model/textparse"
+
+	"squall/runner/record"
+)
+
+// Protobuf first: only there do native histograms exist.
+const accept = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited," +
+	"application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3"
+
+// maxBody bounds one exposition.
+const maxBody = 16 << 20
+
+// Target is one metrics endpoint; Name becomes the labels job and instance.
+type Target struct {
+	Name string
+	URL  string
+}
+
+// Scraper scrapes targets at a fixed interval, each in a goroutine of its own.
+type Scraper struct {
+	targets []Target
+	every   time.Duration
+	put     func(record.Scrape) error
+	client  *http.Client
+	ids     atomic.Uint32 // series numbers, unique over all targets
+}
+
+// firstID leaves the low numbers to the load generator, which counts its own from 1.
+const firstID = 1 << 20
+
+// NewScraper returns a scraper that gives every scrape, failed ones too, to put.
+func NewScraper(targets []Target, every time.Duration, put func(record.Scrape) error) *Scraper {
+	s := &Scraper{targets: targets, every: every, put: put}
+	s.ids.Store(firstID)
+	s.client = &http.Client{Timeout: every * 4 / 5, Transport: &http.Transport{DisableCompression: true}}
+	return s
+}
+
+// Run scrapes until ctx ends; it scrapes once more at the end, so that the last
+// word of every counter is in the record.
+func (s *Scraper) Run(ctx context.Context) {
+	defer s.client.CloseIdleConnections()
+	var wg sync.WaitGroup
+	for _, t := range s.targets {
+		wg.Go(func() { s.follow(ctx, t) })
+	}
+	wg.Wait()
+}
+
+func (s *Scraper) follow(ctx context.Context, t Target) {
+	state := &targetState{ids: map[string]*known{}, next: func() uint32 { return s.ids.Add(1) }}
+	tick := time.NewTicker(s.every)
+	defer tick.Stop()
+	for {
+		s.once(t, state)
+		select {
+		case <-ctx.Done():
+			s.once(t, state)
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// once scrapes one target; what cannot be recorded shows as a gap of the record.
+func (s *Scraper) once(t Target, state *targetState) {
+	begun := time.Now()
+	out := record.Scrape{Source: t.Name}
+	exposed, err := s.fetch(t)
+	now := time.Now()
+	out.At, out.Took = now.UnixNano(), now.Sub(begun).Nanoseconds()
+	if err != nil {
+		out.Error = err.Error()
+	} else {
+		out.Up = true
+		state.changes(exposed, &out)
+	}
+	_ = s.put(out)
+}
+
+// sample is one exposed value.
+type sample struct {
+	labels labels.Labels
+	typ    string
+	v      float64
+	h      *histogram.Histogram
+}
+
+func (s *Scraper) fetch(t Target) ([]sample, error) {
+	req, err := http.NewRequest(http.MethodGet, t.URL, nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Accept", accept)
+	res, err := s.client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(res.Body, maxBody+1))
+	switch {
+	case err != nil:
+		return nil, err
+	case res.StatusCode != http.StatusOK:
+		return nil, fmt.Errorf("GET %s: %s", t.URL, res.Status)
+	case len(body) > maxBody:
+		return nil, fmt.Errorf("GET %s: more than %d bytes", t.URL, maxBody)
+	}
+	return parseExposition(body, res.Header.Get("Content-Type"), t.Name)
+}
+
+// parseExposition reads text, OpenMetrics or protobuf.
+func parseExposition(body []byte, contentType, source string) ([]sample, error) {
+	p, err := textparse.New(body, contentType, labels.NewSymbolTable(), textparse.ParserOptions{FallbackContentType: "text/plain"})
+	if p == nil {
+		return nil, err
+	}
+	var out []sample
+	types := map[string]model.MetricType{}
+	for {
+		entry, err := p.Next()
+		if errors.Is(err, io.EOF) {
+			return out, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("exposition of %s: %w", source, err)
+		}
+		switch entry {
+		case textparse.EntryType:
+			name, typ := p.Type()
+			types[string(name)] = typ
+		case textparse.EntrySeries:
+			var l labels.Labels
+			_, _, v := p.Series()
+			p.Labels(&l)
+			out = append(out, sample{labels: own(l, source), typ: kindOf(l.Get(labels.MetricName), types), v: v})
+		case textparse.EntryHistogram:
+			var l labels.Labels
+			_, _, h, fh := p.Histogram()
+			p.Labels(&l)
+			if h == nil {
+				return nil, fmt.Errorf("exposition of %s: %s is a float histogram (%v), only integer ones are kept", source, l, fh != nil)
+			}
+			out = append(out, sample{labels: own(l, source), typ: typeHistogram, h: h})
+		}
+	}
+}
+
+func own(l labels.Labels, source string) labels.Labels {
+	b := labels.NewBuilder(l)
+	b.Set("job", source)
+	b.Set("instance", source)
+	return b.Labels()
+}
+
+// kindOf looks a series up by its family: x_count belongs to the histogram x.
+func kindOf(name string, types map[string]model.MetricType) string {
+	typ, ok := types[name]
+	for _, suffix := range []string{"_bucket", "_count", "_sum", "_total"} {
+		if ok {
+			break
+		}
+		if n := len(name) - len(suffix); n > 0 && name[n:] == suffix {
+			typ, ok = types[name[:n]]
+		}
+	}
+	switch typ {
+	case model.MetricTypeCounter, model.MetricTypeHistogram, model.MetricTypeSummary:
+		return typeCounter
+	case model.MetricTypeGauge:
+		return typeGauge
+	default:
+		return typeUnknown
+	}
+}
+
+// targetState is what has been recorded of one target so far.
+type targetState struct {
+	ids  map[string]*known
+	next func() uint32
+	tick uint64
+}
+
+type known struct {
+	id   uint32
+	v    float64
+	h    *histogram.Histogram
+	tick uint64 // last scrape that had it
+	gone bool
+}
+
+// changes writes what differs from the target's last scrape.
+func (t *targetState) changes(exposed []sample, out *record.Scrape) {
+	t.tick++
+	for _, s := range exposed {
+		key := s.labels.String()
+		k, old := t.ids[key]
+		if !old {
+			k = &known{id: t.next()}
+			t.ids[key] = k
+			out.New = append(out.New, record.Series{ID: k.id, Labels: s.labels.Map(), Type: s.typ})
+		}
+		switch {
+		case s.h != nil && (!old || k.gone || !s.h.Equals(k.h)):
+			out.H = append(out.H, encode(k.id, s.h))
+		case s.h == nil && (!old || k.gone || s.v != k.v):
+			out.V = append(out.V, record.Value{ID: k.id, V: record.Float(s.v)})
+		}
+		k.v, k.h, k.tick, k.gone = s.v, s.h, t.tick, false
+	}
+	for _, key := range slices.Sorted(maps.Keys(t.ids)) {
+		if k := t.ids[key]; k.tick != t.tick && !k.gone {
+			out.Gone = append(out.Gone, k.id)
+			k.gone = true
+		}
+	}
+	slices.SortFunc(out.New, func(a, b record.Series) int { return cmp.Compare(a.ID, b.ID) })
+}
