@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -20,8 +22,8 @@ type BusPoisonParams struct {
 	Headers map[string]string `yaml:"headers" doc:"More header fields of each message."`
 }
 
-// busTimeout bounds every conversation with the broker.
-const busTimeout = 5 * time.Second
+// headerOperation is the header by which an operation is followed through the system.
+const headerOperation = "X-Request-Id"
 
 // poisonUndo is where the messages went; ids are prefix-1, prefix-2, ...
 type poisonUndo struct {
@@ -46,35 +48,30 @@ func newBusPoison(decode func(any) error) (Fault, error) {
 	if err := decode(&f.BusPoisonParams); err != nil {
 		return nil, err
 	}
-	if f.Count > 1000 {
-		return nil, fmt.Errorf("count %d is more than 1000", f.Count)
+	if err := f.check(); err != nil {
+		return nil, err
 	}
 	return f, nil
+}
+
+func (p BusPoisonParams) check() error {
+	if strings.ContainsAny(p.Subject, "*> \t\r\n") || slices.Contains(strings.Split(p.Subject, "."), "") {
+		return fmt.Errorf("subject %q cannot be published to: write one subject without wildcards, such as orders.confirmed", p.Subject)
+	}
+	if p.Count < 1 || p.Count > 1000 {
+		return fmt.Errorf("count %d is outside 1..1000", p.Count)
+	}
+	for k := range p.Headers {
+		if k == nats.MsgIdHdr || k == headerOperation {
+			return fmt.Errorf("header %s is set by squall", k)
+		}
+	}
+	return checkHeaders(p.Headers)
 }
 
 // Describe says the parameters in words.
 func (f *busPoison) Describe() string {
 	return fmt.Sprintf("%d messages that cannot be read to %s", f.Count, f.Subject)
-}
-
-// withBus runs do on a connection to the broker itself, past its proxy.
-func withBus(ctx context.Context, t Target, do func(context.Context, jetstream.JetStream) error) error {
-	bus, ok := t.(Bus)
-	if !ok {
-		return fmt.Errorf("%s is no link to a broker", t.Name())
-	}
-	ctx, cancel := context.WithTimeout(ctx, busTimeout)
-	defer cancel()
-	conn, err := nats.Connect(bus.URL(), nats.Timeout(busTimeout), nats.NoReconnect(), nats.Name("squall bus-poison"))
-	if err != nil {
-		return fmt.Errorf("connect to broker %s: %w", bus.URL(), err)
-	}
-	defer conn.Close()
-	js, err := jetstream.New(conn)
-	if err != nil {
-		return err
-	}
-	return do(ctx, js)
 }
 
 // Prepare finds the stream and where it ends now.
@@ -112,10 +109,13 @@ func (f *busPoison) Inject(ctx context.Context, x Injection) error {
 			for k, v := range f.Headers {
 				m.Header.Set(k, v)
 			}
-			m.Header.Set("X-Request-Id", f.undo.id(i))
+			m.Header.Set(headerOperation, f.undo.id(i))
 			ack, err := js.PublishMsg(ctx, m, jetstream.WithMsgID(f.undo.id(i)))
 			if err != nil {
 				return fmt.Errorf("publish to %s: %w", f.Subject, err)
+			}
+			if ack.Sequence <= f.undo.After {
+				return fmt.Errorf("message %s is known to stream %s from an earlier run: use another seed", f.undo.id(i), ack.Stream)
 			}
 			f.last = time.Now()
 			if len(f.published) == 0 {
@@ -141,7 +141,7 @@ func (f *busPoison) Observe(ctx context.Context, x Injection) (Evidence, error) 
 		if err != nil {
 			return err
 		}
-		delivered, acked, err := consumed(ctx, s)
+		delivered, acked, err := consumed(ctx, s, f.Subject)
 		if err != nil {
 			return err
 		}
@@ -150,34 +150,13 @@ func (f *busPoison) Observe(ctx context.Context, x Injection) (Evidence, error) 
 			if seq <= delivered {
 				e.Receipt.Hits++
 			}
-			if seq > acked && present(ctx, s, seq) {
-				e.Active = true
-			}
 		}
-		e.Receipt.Note = fmt.Sprintf("published as %d to %d of stream %s", f.published[0], f.published[len(f.published)-1], f.undo.Stream)
-		return nil
+		e.Receipt.Note = fmt.Sprintf("%d acknowledged by stream %s as %d to %d, %d seen delivered to a consumer",
+			len(f.published), f.undo.Stream, f.published[0], f.published[len(f.published)-1], e.Receipt.Hits)
+		e.Active, err = anyPresent(ctx, s, f.published, acked)
+		return err
 	})
 	return e, err
-}
-
-// consumed is how far the furthest consumer has been given messages, and how
-// far all consumers have acknowledged every one.
-func consumed(ctx context.Context, s jetstream.Stream) (delivered, acked uint64, err error) {
-	list := s.ListConsumers(ctx)
-	first := true
-	for c := range list.Info() {
-		delivered = max(delivered, c.Delivered.Stream)
-		if first || c.AckFloor.Stream < acked {
-			acked = c.AckFloor.Stream
-		}
-		first = false
-	}
-	return delivered, acked, list.Err()
-}
-
-func present(ctx context.Context, s jetstream.Stream, seq uint64) bool {
-	_, err := s.GetMsg(ctx, seq)
-	return err == nil
 }
 
 // revertPoison deletes the messages that are still in their stream.
@@ -235,8 +214,10 @@ func init() {
 		Summary: "publishes messages that no consumer can read",
 		Needs:   NeedsBus,
 		Params:  BusPoisonParams{},
+
+		Transient: true, // done once every message has been dealt with
 		Doc: `Malformed messages are published to a JetStream subject, past the proxy, each with an id of its own
-(Nats-Msg-Id and X-Request-Id).
+(Nats-Msg-Id and X-Request-Id), all at once. It is over when the consumers have dealt with each.
 Receipt: messages that a consumer has been given, with their ids. Undo: those still in the stream are deleted;
 copies that the system made, in a dead-letter queue for instance, are its own and stay.`,
 		New:    newBusPoison,

@@ -36,6 +36,10 @@ type Kind struct {
 	Needs   Capability
 	Params  any // zero value of the parameter struct: source of schema and reference
 
+	// Transient faults may end by themselves once they have acted. Any other
+	// must stand until it is reverted.
+	Transient bool
+
 	// New decodes and checks the parameters. It touches nothing.
 	New func(decode func(into any) error) (Fault, error)
 

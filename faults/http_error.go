@@ -18,6 +18,9 @@ func newHTTPError(decode func(any) error) (Fault, error) {
 	if p.Status < 400 || p.Status > 599 {
 		return nil, fmt.Errorf("status %d is no error: write 400 to 599", p.Status)
 	}
+	if err := checkHeaders(p.Headers); err != nil {
+		return nil, err
+	}
 	m, words, err := p.match()
 	if err != nil {
 		return nil, err

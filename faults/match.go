@@ -13,7 +13,7 @@ type MatchParams struct {
 	Path        string `yaml:"path" doc:"Only paths like this: * is one segment, a trailing /** any rest."`
 	First       int    `yaml:"first" spec:"min=0" doc:"Only the first n matching requests."`
 	Every       int    `yaml:"every" spec:"min=0" doc:"Only every nth matching request."`
-	Probability Ratio  `yaml:"probability" doc:"Only this share of the matching requests, drawn per request from the seed."`
+	Probability *Ratio `yaml:"probability" doc:"Only this share of the matching requests, drawn per request from the seed."`
 }
 
 // match checks the choice and says it in words.
@@ -27,23 +27,32 @@ func (p MatchParams) match() (Match, string, error) {
 	if _, err := path.Match(strings.TrimSuffix(p.Path, "/**"), "/"); err != nil || p.Path != "" && !strings.HasPrefix(p.Path, "/") {
 		return Match{}, "", fmt.Errorf("path %q is no path pattern: write /orders/* or /orders/**", p.Path)
 	}
-	m := Match{Method: p.Method, Path: p.Path, First: uint64(p.First), Every: uint64(p.Every), Probability: float64(p.Probability)}
+	m := Match{Method: p.Method, Path: p.Path, First: uint64(p.First), Every: uint64(p.Every)}
+	if p.Probability != nil {
+		m.Probability = float64(*p.Probability)
+		if m.Probability == 0 { // to the proxy zero means no limit, to a person never
+			return Match{}, "", errors.New("probability is zero: nothing would happen")
+		}
+	}
 	return m, p.words(), nil
 }
 
 func (p MatchParams) words() string {
-	which := "every request"
+	all, some := "every request", "requests"
 	switch {
 	case p.First > 0:
-		which = fmt.Sprintf("the first %d requests", p.First)
+		some = fmt.Sprintf("the first %d requests", p.First)
+		all = some
 	case p.Every > 1:
-		which = fmt.Sprintf("every request number %d, %d, ...", p.Every, 2*p.Every)
+		some = fmt.Sprintf("requests number %d, %d, ...", p.Every, 2*p.Every)
+		all = some
 	}
-	if p.Probability > 0 {
-		which = p.Probability.String() + " of " + strings.TrimPrefix(which, "every ") + "s"
+	which := all
+	if p.Probability != nil {
+		which = p.Probability.String() + " of " + some
 	}
 	if what := strings.TrimSpace(p.Method + " " + p.Path); what != "" {
-		which += " " + what
+		which += ": " + what
 	}
 	return which
 }

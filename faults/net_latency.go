@@ -22,8 +22,8 @@ func newNetLatency(decode func(any) error) (Fault, error) {
 	if p.Latency == 0 {
 		return nil, errors.New("latency is zero: nothing would happen")
 	}
-	if time.Duration(p.Latency) < time.Millisecond || p.Jitter > 0 && time.Duration(p.Jitter) < time.Millisecond {
-		return nil, errors.New("latency and jitter are whole milliseconds, at least 1ms")
+	if p.Latency%Duration(time.Millisecond) != 0 || p.Jitter%Duration(time.Millisecond) != 0 {
+		return nil, errors.New("latency and jitter are whole milliseconds: the toxic knows nothing finer")
 	}
 	if p.Jitter > p.Latency {
 		return nil, fmt.Errorf("jitter %s exceeds latency %s", p.Jitter, p.Latency)

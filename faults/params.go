@@ -2,6 +2,8 @@ package faults
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -60,4 +62,14 @@ func (r Ratio) String() string { return strconv.FormatFloat(float64(r)*100, 'f',
 // ScalarDoc describes the type for reference and schema.
 func (Ratio) ScalarDoc() (name, example, pattern string) {
 	return "ratio", "30%", `^(0(\.[0-9]+)?|1(\.0+)?|[0-9]{1,2}(\.[0-9]+)?%|100(\.0+)?%)$`
+}
+
+// checkHeaders refuses what would end a header field early.
+func checkHeaders(hs map[string]string) error {
+	for _, k := range slices.Sorted(maps.Keys(hs)) {
+		if k == "" || strings.ContainsAny(k, " :\r\n") || strings.ContainsAny(hs[k], "\r\n") {
+			return fmt.Errorf("header %q is malformed", k)
+		}
+	}
+	return nil
 }

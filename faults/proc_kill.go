@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 )
 
 // ProcKillParams are the parameters of proc-kill: none.
@@ -31,7 +32,10 @@ func revertKill(ctx context.Context, x Injection, undo json.RawMessage) error {
 	if err != nil {
 		return err
 	}
-	return ignoreGone(p.Start(ctx))
+	if err := p.Start(ctx); err != nil && !errors.Is(err, ErrGone) {
+		return fmt.Errorf("start %s: %w", p.Name(), err)
+	}
+	return nil
 }
 
 func init() {

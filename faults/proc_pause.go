@@ -3,6 +3,7 @@ package faults
 import (
 	"context"
 	"encoding/json"
+	"errors"
 )
 
 // ProcPauseParams are the parameters of proc-pause: none.
@@ -26,7 +27,11 @@ func revertPause(ctx context.Context, x Injection, undo json.RawMessage) error {
 	if err != nil {
 		return err
 	}
-	return ignoreGone(p.Signal(ctx, id, "CONT"))
+	err = p.Signal(ctx, id, "CONT")
+	if errors.Is(err, ErrNotRunning) || errors.Is(err, ErrGone) {
+		return nil
+	}
+	return err
 }
 
 func init() {

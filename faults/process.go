@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,17 +22,21 @@ func processOf(t Target) (Process, error) {
 	return p, nil
 }
 
-// prepareProcess notes which process is to be hit.
-func prepareProcess(ctx context.Context, x Injection) (json.RawMessage, error) {
+// identify finds the process that is to be hit.
+func identify(ctx context.Context, x Injection) (ProcessID, error) {
 	p, err := processOf(x.Target)
 	if err != nil {
-		return nil, err
+		return ProcessID{}, err
 	}
 	id, err := p.Identity(ctx)
 	if err != nil {
-		return nil, err
+		return ProcessID{}, fmt.Errorf("identify %s: %w", p.Name(), err)
 	}
-	return json.Marshal(processUndo{Process: id})
+	// What somebody else has stopped is not ours to continue.
+	if state, err := p.State(ctx, id); err != nil || state != stateRunning {
+		return ProcessID{}, errors.Join(fmt.Errorf("%s is %s, expected %s", p.Name(), cmp.Or(state, "in an unknown state"), stateRunning), err)
+	}
+	return id, nil
 }
 
 func readProcessUndo(x Injection, undo json.RawMessage) (Process, ProcessID, error) {
@@ -45,6 +50,7 @@ func readProcessUndo(x Injection, undo json.RawMessage) (Process, ProcessID, err
 
 // Process states as Process.State gives them.
 const (
+	stateRunning = "running"
 	stateStopped = "stopped"
 	stateDead    = "dead"
 )
@@ -74,8 +80,10 @@ type signalFault struct {
 	says, signal, state string
 	// active tells whether the service, whose process id was hit, still suffers.
 	active func(ctx context.Context, p Process, id ProcessID) (bool, error)
-	hit    *ProcessID // what Inject signalled
-	at     time.Time
+
+	mark ProcessID  // what Prepare identified
+	hit  *ProcessID // what Inject signalled
+	at   time.Time
 }
 
 // Describe says the parameters in words.
@@ -83,24 +91,29 @@ func (f *signalFault) Describe() string { return f.says }
 
 // Prepare notes which process is to be hit.
 func (f *signalFault) Prepare(ctx context.Context, x Injection) (json.RawMessage, error) {
-	return prepareProcess(ctx, x)
+	id, err := identify(ctx, x)
+	if err != nil {
+		return nil, err
+	}
+	f.mark = id
+	return json.Marshal(processUndo{Process: id})
 }
 
-// Inject signals the process and waits until it is seen in its new state.
+// Inject signals that very process and waits until it is seen in its new state.
 func (f *signalFault) Inject(ctx context.Context, x Injection) error {
 	p, err := processOf(x.Target)
 	if err != nil {
 		return err
 	}
-	id, err := p.Identity(ctx)
-	if err != nil {
+	if err := p.Signal(ctx, f.mark, f.signal); err != nil {
+		return fmt.Errorf("signal %s to %s: %w", f.signal, p.Name(), err)
+	}
+	at := time.Now()
+	if err := awaitState(ctx, p, f.mark, f.state); err != nil {
 		return err
 	}
-	f.hit, f.at = &id, time.Now()
-	if err := p.Signal(ctx, id, f.signal); err != nil {
-		return err
-	}
-	return awaitState(ctx, p, id, f.state)
+	f.hit, f.at = &f.mark, at
+	return nil
 }
 
 // Observe looks at the process that was hit.
@@ -116,11 +129,4 @@ func (f *signalFault) Observe(ctx context.Context, x Injection) (Evidence, error
 	return Evidence{Active: true, Receipt: Receipt{
 		Hits: 1, Unit: "processes", First: f.at, Last: f.at, Items: []string{fmt.Sprintf("pid %d", f.hit.PID)}, Note: "seen " + f.state,
 	}}, nil
-}
-
-func ignoreGone(err error) error {
-	if errors.Is(err, ErrNotRunning) || errors.Is(err, ErrGone) {
-		return nil
-	}
-	return err
 }

@@ -39,6 +39,8 @@ func Heal(ctx context.Context, path string, reg faults.Registry, find func(on st
 }
 
 func healOne(ctx context.Context, l Line, reg faults.Registry, find func(string, json.RawMessage) (faults.Target, error)) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, stopWithin) // one that hangs leaves time for the others
+	defer cancel()
 	kind, err := reg.Kind(l.Kind)
 	if err != nil {
 		return "", err

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 )
@@ -44,24 +45,29 @@ type Journal struct {
 
 // OpenJournal opens or creates a journal for appending.
 func OpenJournal(path string) (*Journal, error) {
-	lines, torn, err := readLines(path)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, err
-	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("undo journal: %w", err)
 	}
-	j := &Journal{file: f, seq: uint64(len(lines))}
-	if torn { // end the line that a crash left half-written; readers pass over it
-		if _, err := f.Write([]byte{'\n'}); err != nil {
-			return nil, errors.Join(fmt.Errorf("undo journal: %w", err), f.Close())
-		}
-	}
-	if err := syncDir(filepath.Dir(path)); err != nil {
+	j, err := continueJournal(path, f)
+	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return j, nil
+}
+
+func continueJournal(path string, f *os.File) (*Journal, error) {
+	lines, whole, err := readLines(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.Truncate(whole); err != nil { // a line that a crash left half-written
+		return nil, fmt.Errorf("undo journal: %w", err)
+	}
+	if err := syncDir(filepath.Dir(path)); err != nil {
+		return nil, err
+	}
+	return &Journal{file: f, seq: uint64(len(lines))}, nil
 }
 
 // syncDir makes a new file's name durable.
@@ -105,34 +111,48 @@ func ReadJournal(path string) ([]Line, error) {
 	if err != nil {
 		return nil, err
 	}
-	reverted := map[string]bool{}
-	for _, l := range lines {
-		if l.Step == StepReverted {
-			reverted[l.ID] = true
-		}
-	}
 	var open []Line
 	for _, l := range lines {
-		if l.Step == StepIntent && !reverted[l.ID] {
+		switch l.Step {
+		case StepIntent:
 			open = append(open, l)
+		case StepReverted:
+			open = slices.DeleteFunc(open, func(o Line) bool { return o.ID == l.ID })
 		}
 	}
 	return open, nil
 }
 
-// readLines reads what is whole. A line that a crash cut short was not on disk
-// when Append would have returned, so nothing was done on its strength.
-func readLines(path string) (lines []Line, torn bool, err error) {
+// readLines reads what is whole, and how many bytes that is. A last line that a
+// crash cut short was not on disk when Append would have returned, so nothing
+// was done on its strength. Anything else that cannot be read is an error: it
+// may have been an intent.
+func readLines(path string) (lines []Line, whole int64, err error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, false, fmt.Errorf("undo journal: %w", err)
+		return nil, 0, fmt.Errorf("undo journal: %w", err)
 	}
-	torn = len(data) > 0 && data[len(data)-1] != '\n'
+	lines, n, err := parseLines(data)
+	if err != nil {
+		return nil, 0, fmt.Errorf("undo journal %s: %w", path, err)
+	}
+	return lines, int64(n), nil
+}
+
+func parseLines(data []byte) (lines []Line, whole int, err error) {
 	for raw := range bytes.Lines(data) {
-		var l Line
-		if json.Unmarshal(raw, &l) == nil && l.ID != "" {
-			lines = append(lines, l)
+		if raw[len(raw)-1] != '\n' {
+			break
 		}
+		var l Line
+		if err := json.Unmarshal(raw, &l); err != nil {
+			return nil, 0, fmt.Errorf("line %d: %w", len(lines)+1, err)
+		}
+		if l.Seq != uint64(len(lines)) {
+			return nil, 0, fmt.Errorf("line %d has number %d, expected %d: lines are missing", len(lines)+1, l.Seq, len(lines))
+		}
+		lines = append(lines, l)
+		whole += len(raw)
 	}
-	return lines, torn, nil
+	return lines, whole, nil
 }

@@ -18,7 +18,11 @@ type lockFile struct {
 	PID int    `json:"pid"`
 }
 
+// ErrLocked says that a run directory belongs to another run, live or dead.
+var ErrLocked = errors.New("run directory is taken")
+
 // Lock registers a run as alive until release is called or the process ends.
+// Two runs cannot have one directory: then the error is ErrLocked.
 func Lock(stateDir, runDir string) (release func() error, err error) {
 	abs, err := filepath.Abs(runDir)
 	if err != nil {
@@ -30,26 +34,45 @@ func Lock(stateDir, runDir string) (release func() error, err error) {
 	}
 	sum := sha256.Sum256([]byte(abs))
 	path := filepath.Join(dir, hex.EncodeToString(sum[:8])+".json")
-	// Locked and written before it has its name: nobody ever sees it without.
-	f, err := os.CreateTemp(dir, "new-*")
+	f, err := lockedFile(dir, path, lockFile{Dir: abs, PID: os.Getpid()})
+	if errors.Is(err, os.ErrExist) {
+		err = fmt.Errorf("%s: %w%s", runDir, ErrLocked, holder(path))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("lock run: %w", err)
-	}
-	data, err := json.Marshal(lockFile{Dir: abs, PID: os.Getpid()})
-	if err == nil {
-		_, err = f.Write(data)
-	}
-	if err = errors.Join(err, flock(f)); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("lock run: %w", err), os.Remove(f.Name()), f.Close())
 	}
 	return func() error { return errors.Join(os.Remove(path), f.Close()) }, nil
 }
 
-func flock(f *os.File) error {
-	return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+// lockedFile is locked and written before it has its name: nobody ever sees it
+// without. It is an error if the name is taken.
+func lockedFile(dir, path string, l lockFile) (*os.File, error) {
+	f, err := os.CreateTemp(dir, "new-*")
+	if err != nil {
+		return nil, err
+	}
+	defer os.Remove(f.Name())
+	err = json.NewEncoder(f).Encode(l)
+	if err == nil {
+		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	}
+	if err == nil {
+		err = os.Link(f.Name(), path)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// holder says who has the lock, where that can be read.
+func holder(path string) string {
+	data, err := os.ReadFile(path)
+	var l lockFile
+	if err != nil || json.Unmarshal(data, &l) != nil {
+		return ""
+	}
+	return fmt.Sprintf(" by process %d", l.PID)
 }
 
 // DeadRun is a run whose runner died before it could finish.
@@ -90,8 +113,12 @@ func deadRun(path string) (*DeadRun, error) {
 		return nil, fmt.Errorf("lock file: %w", err)
 	}
 	defer f.Close()
-	if flock(f) != nil {
+	// Shared, so that two who look do not take each other for the live run.
+	if syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB) != nil {
 		return nil, nil
+	}
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		return nil, nil // it was released while we opened it
 	}
 	var l lockFile
 	if err := json.NewDecoder(f).Decode(&l); err != nil {
