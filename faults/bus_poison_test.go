@@ -1,7 +1,8 @@
 package faults
 
 import (
-	"context"
+	"encoding/json"
+	"fmt"
 	"testing"
 	"time"
 
@@ -12,80 +13,172 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-type bus struct{ url string }
+// broker is a real one in this process, and the target that leads to it.
+type broker struct {
+	url string
+	js  jetstream.JetStream
+}
 
-func (bus) Name() string  { return "a -> nats" }
-func (b bus) URL() string { return b.url }
+func (b *broker) Name() string { return "notifications -> nats" }
+func (b *broker) URL() string  { return b.url }
 
-// broker is a real NATS server with a stream and a consumer.
-func broker(t *testing.T) (bus, jetstream.Consumer, jetstream.Stream) {
+func startBroker(t *testing.T) *broker {
 	t.Helper()
-	srv, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoSigs: true})
+	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true})
 	require.NoError(t, err)
-	srv.Start()
-	t.Cleanup(func() { srv.Shutdown(); srv.WaitForShutdown() })
-	require.True(t, srv.ReadyForConnections(5*time.Second))
-	conn, err := nats.Connect(srv.ClientURL())
+	s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	require.True(t, s.ReadyForConnections(10*time.Second))
+	conn, err := nats.Connect(s.ClientURL())
 	require.NoError(t, err)
 	t.Cleanup(conn.Close)
 	js, err := jetstream.New(conn)
 	require.NoError(t, err)
-	s, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "ORDERS", Subjects: []string{"orders.*"}})
+	_, err = js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "ORDERS", Subjects: []string{"orders.>"}})
 	require.NoError(t, err)
-	_, err = js.Publish(t.Context(), "orders.confirmed", []byte(`{}`))
+	return &broker{url: s.ClientURL(), js: js}
+}
+
+func (b *broker) publish(t *testing.T, subject string, n int) {
+	t.Helper()
+	for range n {
+		_, err := b.js.Publish(t.Context(), subject, []byte(`{"order":1}`))
+		require.NoError(t, err)
+	}
+}
+
+func (b *broker) held(t *testing.T) uint64 {
+	t.Helper()
+	s, err := b.js.Stream(t.Context(), "ORDERS")
 	require.NoError(t, err)
-	c, err := s.CreateConsumer(t.Context(), jetstream.ConsumerConfig{Durable: "mails", AckPolicy: jetstream.AckExplicitPolicy})
+	return s.CachedInfo().State.Msgs
+}
+
+func (b *broker) consumer(t *testing.T, name string, subjects ...string) jetstream.Consumer {
+	t.Helper()
+	c, err := b.js.CreateConsumer(t.Context(), "ORDERS", jetstream.ConsumerConfig{
+		Durable: name, FilterSubjects: subjects, AckPolicy: jetstream.AckExplicitPolicy,
+	})
 	require.NoError(t, err)
-	return bus{srv.ClientURL()}, c, s
+	return c
+}
+
+func observe(t *testing.T, f Fault, x Injection) Evidence {
+	t.Helper()
+	e, err := f.Observe(t.Context(), x)
+	require.NoError(t, err)
+	return e
 }
 
 func TestBusPoison(t *testing.T) {
-	ctx := context.Background()
-	b, consumer, stream := broker(t)
-	k := Builtin()["bus-poison"]
-	f, err := k.New(params(map[string]any{"subject": "orders.confirmed", "count": 2}))
-	require.NoError(t, err)
-	x := Injection{ID: "poison", Target: b, Seed: 5}
-	undo, err := f.Prepare(ctx, x)
-	require.NoError(t, err)
-	require.NoError(t, f.Inject(ctx, x))
+	b := startBroker(t)
+	b.publish(t, "orders.confirmed", 2)
+	other, mailer := b.consumer(t, "other", "orders.created"), b.consumer(t, "mailer", "orders.confirmed")
 
-	e, err := f.Observe(ctx, x)
+	k, f := newFault(t, "bus-poison", map[string]any{"subject": "orders.confirmed", "headers": map[string]any{"Event": "confirmed"}})
+	assert.Equal(t, "3 messages that cannot be read to orders.confirmed", f.Describe())
+	x := Injection{ID: "bad", Target: b, Seed: 0xabc}
+	undo, err := f.Prepare(t.Context(), x)
 	require.NoError(t, err)
-	assert.Zero(t, e.Receipt.Hits, "published is not yet bitten")
+	assert.JSONEq(t, `{"stream":"ORDERS","prefix":"poison-bad-00000abc","count":3,"after":2}`, string(undo))
+	assert.Equal(t, uint64(2), b.held(t), "prepare only reads")
+	assert.Equal(t, Evidence{}, observe(t, f, x), "not injected")
+
+	require.NoError(t, f.Inject(t.Context(), x))
+	b.publish(t, "orders.confirmed", 1)
+	b.publish(t, "orders.created", 1)
+	_, err = other.Next()
+	require.NoError(t, err)
+	e := observe(t, f, x)
 	assert.True(t, e.Active)
-	assert.Equal(t, []string{"poison-poison-00000005-1", "poison-poison-00000005-2"}, e.Receipt.Items)
+	assert.Equal(t, "messages", e.Receipt.Unit)
+	assert.Zero(t, e.Receipt.Hits, "a consumer of another subject got past them, nobody was given them")
 
-	batch, err := consumer.Fetch(3, jetstream.FetchMaxWait(2*time.Second))
-	require.NoError(t, err)
-	var got []jetstream.Msg
-	for m := range batch.Messages() {
-		got = append(got, m)
-	}
-	require.Len(t, got, 3)
-	assert.Equal(t, "{poison", string(got[1].Data()))
-	assert.Equal(t, "poison-poison-00000005-1", got[1].Headers().Get("X-Request-Id"))
-	e, err = f.Observe(ctx, x)
-	require.NoError(t, err)
-	assert.Equal(t, uint64(2), e.Receipt.Hits)
+	ids := []string{"poison-bad-00000abc-1", "poison-bad-00000abc-2", "poison-bad-00000abc-3"}
+	assert.Equal(t, ids[:2], poisonAmong(t, mailer, 4), "two good ones came first")
+	e = observe(t, f, x)
 	assert.True(t, e.Active, "delivered, but nobody is done with it")
-
-	for range 2 {
-		require.NoError(t, k.Revert(ctx, x, undo))
-	}
-	info, err := stream.Info(ctx)
-	require.NoError(t, err)
-	assert.Equal(t, uint64(1), info.State.Msgs, "only what was there before is left")
-	e, err = f.Observe(ctx, x)
-	require.NoError(t, err)
-	assert.False(t, e.Active)
 	assert.Equal(t, uint64(2), e.Receipt.Hits)
+	assert.Equal(t, ids, e.Receipt.Items)
+	assert.Equal(t, "3 acknowledged by stream ORDERS as 3 to 5, 2 seen delivered to a consumer", e.Receipt.Note)
+
+	for range 2 { // idempotent
+		require.NoError(t, k.Revert(t.Context(), x, undo))
+		assert.Equal(t, uint64(4), b.held(t), "the system's own messages stay")
+	}
+	assert.False(t, observe(t, f, x).Active)
 }
 
-func TestBusPoisonNeedsAStream(t *testing.T) {
-	b, _, _ := broker(t)
-	f, err := Builtin()["bus-poison"].New(params(map[string]any{"subject": "nobody.listens"}))
+// poisonAmong fetches n messages and returns the ids of those that are poison.
+func poisonAmong(t *testing.T, c jetstream.Consumer, n int) (ids []string) {
+	t.Helper()
+	batch, err := c.Fetch(n)
 	require.NoError(t, err)
-	_, err = f.Prepare(context.Background(), Injection{ID: "p", Target: b})
-	assert.ErrorContains(t, err, "no stream covers nobody.listens")
+	for m := range batch.Messages() {
+		id := m.Headers().Get(nats.MsgIdHdr)
+		if id == "" {
+			continue
+		}
+		ids = append(ids, id)
+		assert.Equal(t, id, m.Headers().Get("X-Request-Id"))
+		assert.Equal(t, "confirmed", m.Headers().Get("Event"))
+		assert.False(t, json.Valid(m.Data()))
+	}
+	return ids
+}
+
+func TestBusPoisonIsOverOnceConsumed(t *testing.T) {
+	b := startBroker(t)
+	mailer := b.consumer(t, "mailer")
+	_, f := newFault(t, "bus-poison", map[string]any{"subject": "orders.confirmed", "count": 1})
+	x := Injection{ID: "bad", Target: b}
+	_, err := f.Prepare(t.Context(), x)
+	require.NoError(t, err)
+	require.NoError(t, f.Inject(t.Context(), x))
+	m, err := mailer.Next()
+	require.NoError(t, err)
+	require.NoError(t, m.DoubleAck(t.Context()))
+	e := observe(t, f, x)
+	assert.False(t, e.Active)
+	assert.Equal(t, uint64(1), e.Receipt.Hits)
+}
+
+// The broker drops a message whose id it remembers: then nothing was injected.
+func TestBusPoisonOfAnEarlierRunIsRefused(t *testing.T) {
+	b := startBroker(t)
+	x := Injection{ID: "bad", Target: b, Seed: 1}
+	inject := func() error {
+		k, f := newFault(t, "bus-poison", map[string]any{"subject": "orders.confirmed"})
+		undo, err := f.Prepare(t.Context(), x)
+		require.NoError(t, err)
+		err = f.Inject(t.Context(), x)
+		require.NoError(t, k.Revert(t.Context(), x, undo))
+		return err
+	}
+	require.NoError(t, inject())
+	assert.EqualError(t, inject(), "message poison-bad-00000001-1 is known to stream ORDERS from an earlier run: use another seed")
+}
+
+func TestBusPoisonNeedsAStreamAndABroker(t *testing.T) {
+	b := startBroker(t)
+	_, f := newFault(t, "bus-poison", map[string]any{"subject": "payments.done"})
+	_, err := f.Prepare(t.Context(), Injection{Target: b})
+	assert.ErrorContains(t, err, "no stream covers payments.done")
+	_, err = f.Prepare(t.Context(), Injection{Target: &memLink{}})
+	assert.EqualError(t, err, "a -> b is no link to a broker")
+	_, err = f.Prepare(t.Context(), Injection{Target: &broker{url: "nats://127.0.0.1:1"}})
+	assert.ErrorContains(t, err, "connect to broker nats://127.0.0.1:1")
+}
+
+func TestSubjectCovers(t *testing.T) {
+	for _, c := range []struct {
+		filter, subject string
+		want            bool
+	}{
+		{"a.b", "a.b", true}, {"a.b", "a.c", false}, {"a.b", "a.b.c", false}, {"a.b.c", "a.b", false},
+		{"a.*", "a.b", true}, {"*.b", "a.b", true}, {"a.*", "a.b.c", false},
+		{"a.>", "a.b", true}, {"a.>", "a.b.c", true}, {"a.>", "a", false}, {">", "a", true},
+	} {
+		assert.Equal(t, c.want, subjectCovers(c.filter, c.subject), fmt.Sprint(c))
+	}
 }

@@ -108,7 +108,7 @@ func (b *bench) nothingLeft() {
 	b.t.Helper()
 	require.EventuallyWithT(b.t, func(c *assert.CollectT) {
 		assert.Empty(c, processesOf(b.dir))
-		envs, _ := filepath.Glob(filepath.Join(b.dir, "state", "envs", "*"))
+		envs, _ := filepath.Glob(filepath.Join(b.dir, "state", "environments", "*"))
 		assert.Empty(c, envs)
 	}, 10*time.Second, 20*time.Millisecond)
 }

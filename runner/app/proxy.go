@@ -28,16 +28,15 @@ func (a *app) proxyCmd() *cobra.Command {
 	return c
 }
 
-// superviseCmd is how a runner starts the supervisor of a process target.
+// superviseCmd is how a runner starts the supervisor of a process target; they
+// talk over standard input and output.
 func (a *app) superviseCmd() *cobra.Command {
-	var cfg process.SuperviseConfig
-	c := &cobra.Command{
+	return &cobra.Command{
 		Use:    "supervise",
 		Short:  "Hold the processes of one system (started by the runner)",
 		Hidden: true,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return process.Supervise(c.Context(), cfg)
+			return process.Supervise(c.Context(), process.SuperviseConfig{In: a.Stdin, Out: a.Stdout})
 		},
 	}
-	return c
 }

@@ -72,7 +72,11 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	e.run = run
-	e.injector = e.newInjector()
+	e.injector = &inject.Injector{
+		Registry: cfg.Registry, Find: cfg.Env.Target, Journal: cfg.Journal, Locator: cfg.Env.Locator, Owner: cfg.Owner, Lease: cfg.Lease,
+		// A transition that cannot be written shows as a gap of the record.
+		Report: func(f record.Fault) { _ = cfg.Record.Append(record.TypeFault, f) },
+	}
 
 	runErr := e.experiment(ctx)
 	end := e.finish(ctx, runErr)

@@ -17,12 +17,13 @@ type sink struct{ w *record.Writer }
 
 func (s sink) Scrape(x record.Scrape) error       { return s.w.Put(record.Metrics, x) }
 func (s sink) Operation(x record.Operation) error { return s.w.Put(record.Ops, x) }
+func (s sink) Lost(n uint64)                      { s.w.Lost(record.Metrics, n) }
 
 // startLoad starts k6 and returns when its first data has arrived.
 func (e *engine) startLoad(ctx context.Context) error {
 	env := maps.Clone(e.Env.ClientEnv())
 	maps.Copy(env, e.Scenario.Spec.Load.Env)
-	gen, err := load.Start(ctx, load.Config{
+	gen, err := load.Start(load.Config{
 		Binary: e.K6, Script: e.Script, Env: env,
 		Arrival: e.Plan.Load.PerSecond, Duration: e.Plan.Load.Longest + loadMargin,
 		Seed: plan.SeedFor(e.Plan.Seed, "load"),

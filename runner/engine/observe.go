@@ -64,6 +64,9 @@ func (e *engine) copyWire(ctx context.Context, wire io.ReadCloser) {
 	lines := bufio.NewScanner(wire)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
+		if len(lines.Bytes()) == 0 {
+			continue // keeps the connection alive
+		}
 		var lost struct {
 			Dropped uint64 `json:"dropped"`
 		}

@@ -55,6 +55,7 @@ type Header struct {
 	Title      string            `json:"title"`
 	Hypothesis string            `json:"hypothesis"`
 	File       string            `json:"file"`      // scenario as the user named it
+	Input      string            `json:"input"`     // the same file below input/
 	PlanHash   string            `json:"plan_hash"` // SHA-256 of the canonical plan
 	Seed       uint64            `json:"seed"`
 	Started    time.Time         `json:"started"` // zero of every T

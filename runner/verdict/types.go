@@ -30,7 +30,7 @@ type Finding struct {
 	Verdict    Verdict        `json:"verdict"`
 	Expected   string         `json:"expected"`         // "at least 99%"
 	Measured   string         `json:"measured"`         // "99.7%"
-	Margin     string         `json:"margin,omitempty"` // distance to the bound, signed: "+0.7 points", "-35%"
+	Margin     string         `json:"margin,omitempty"` // measured against the bound: "+0.7 points", "35% below"
 	Samples    int            `json:"samples"`
 	MinSamples int            `json:"min_samples,omitempty"`
 	Why        string         `json:"why"`               // one sentence; names the cause when not pass
@@ -41,6 +41,10 @@ type Finding struct {
 	Window     *Window        `json:"window,omitempty"`
 	Series     []Point        `json:"series,omitempty"` // what was judged over time, for charts
 	Pos        spec.Pos       `json:"pos"`
+
+	// Pending is set while the run goes on and the verdict may still change:
+	// the window is open, or the system still has time to do what is expected.
+	Pending bool `json:"pending,omitempty"`
 }
 
 // Window is a span of the run, since run start.

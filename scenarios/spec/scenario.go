@@ -23,35 +23,35 @@ type Metadata struct {
 	Name  string   `yaml:"name" spec:"required,pattern=name" doc:"Unique name: lower-case letters, digits and dashes."`
 	Title string   `yaml:"title" doc:"One line for people."`
 	Owner string   `yaml:"owner" doc:"Team that answers for it."`
-	Tags  []string `yaml:"tags" doc:"Words to select scenarios by (--tag)."`
+	Tags  []string `yaml:"tags" spec:"pattern=name" doc:"Words to select scenarios by (--tag)."`
 }
 
 // ScenarioSpec is the experiment proper.
 type ScenarioSpec struct {
-	Hypothesis string      `yaml:"hypothesis" spec:"required" doc:"What you believe the system does under this fault, in plain words."`
-	System     string      `yaml:"system" spec:"required" doc:"System file, relative to this file."`
-	Load       Load        `yaml:"load" spec:"required" doc:"Traffic while the experiment runs."`
+	Hypothesis string      `yaml:"hypothesis" spec:"required,pattern=text" doc:"What you believe the system does under this fault, in plain words."`
+	System     string      `yaml:"system" spec:"required,pattern=text" doc:"System file, relative to this file."`
+	Load       LoadSpec    `yaml:"load" spec:"required" doc:"Traffic while the experiment runs."`
 	Phases     Phases      `yaml:"phases" doc:"How long each phase lasts."`
 	Faults     []Fault     `yaml:"faults" spec:"required" doc:"What is broken, where and when."`
-	Steady     []Check     `yaml:"steady" spec:"required" doc:"Steady state: must hold in the baseline or nothing is injected."`
-	Expect     []Check     `yaml:"expect" spec:"required" doc:"Assertions that decide the verdict."`
+	Steady     []Check     `yaml:"steady" spec:"required,min=1" doc:"Steady state: must hold in the baseline or nothing is injected."`
+	Expect     []Check     `yaml:"expect" spec:"required,min=1" doc:"Assertions that decide the verdict."`
 	Guardrails []Guardrail `yaml:"guardrails" doc:"Limits that abort the run and heal the system."`
 	Proves     []Prove     `yaml:"proves" doc:"Defects of the sample system that must turn this scenario red."`
 }
 
-// Load drives the system with k6 in an open model.
-type Load struct {
-	Script  string            `yaml:"script" spec:"required" doc:"k6 script, relative to this file."`
+// LoadSpec drives the system with k6 in an open model.
+type LoadSpec struct {
+	Script  string            `yaml:"script" spec:"required,pattern=text" doc:"k6 script, relative to this file."`
 	Arrival Rate              `yaml:"arrival" spec:"required" doc:"Iterations started per second or minute, whether or not earlier ones have ended."`
-	Env     map[string]string `yaml:"env" doc:"Variables the script finds in __ENV."`
+	Env     map[string]string `yaml:"env" spec:"pattern=env" doc:"Variables the script finds in __ENV."`
 }
 
 // Phases of a run, in order. Recovery ends early once its checks hold.
 type Phases struct {
 	Warmup   Duration `yaml:"warmup" spec:"default=2s" doc:"Load runs, nothing is judged."`
-	Baseline Duration `yaml:"baseline" spec:"default=6s" doc:"Steady state is measured."`
-	Fault    Duration `yaml:"fault" spec:"default=10s" doc:"Faults are in force."`
-	Recovery Duration `yaml:"recovery" spec:"default=15s" doc:"Longest wait for recovery after the faults are gone."`
+	Baseline Duration `yaml:"baseline" spec:"min=1ms,default=6s" doc:"Steady state is measured."`
+	Fault    Duration `yaml:"fault" spec:"min=1ms,default=10s" doc:"Faults are in force."`
+	Recovery Duration `yaml:"recovery" spec:"min=1ms,default=15s" doc:"Longest wait for recovery after the faults are gone."`
 }
 
 // Fault is one fault of a scenario.
@@ -64,7 +64,8 @@ type Fault struct {
 	For    Duration `yaml:"for" doc:"How long it stands; to the end of the phase if absent."`
 	Params Node     `yaml:"params" doc:"Parameters of the kind: squall explain KIND."`
 
-	Pos Pos `yaml:"-"`
+	Pos Pos  `yaml:"-"`
+	Src Node `yaml:"-" json:"-"` // the whole entry: Src.At("kind") is where a key's value stands
 }
 
 // Check is one assertion. Exactly one key of the mapping is its kind; its
@@ -81,6 +82,7 @@ type Check struct {
 	Kind   string `yaml:"-"` // the one key that is not a field
 	Params Node   `yaml:"-"` // its value
 	Pos    Pos    `yaml:"-"`
+	Src    Node   `yaml:"-" json:"-"` // the whole entry: Src.At("during") is where a key's value stands
 }
 
 // Guardrail aborts a run while it is broken for longer than For.
@@ -92,10 +94,11 @@ type Guardrail struct {
 // Prove claims a defect: the scenario must turn red under it, by assertion By
 // where given, else by any. In YAML a plain string or {defect, by}.
 type Prove struct {
-	Defect string `yaml:"defect" spec:"required"`
+	Defect string `yaml:"defect" spec:"required,pattern=text" doc:"Name of the defect."`
 	By     string `yaml:"by" doc:"Assertion that must be the one to break."`
 
-	Pos Pos `yaml:"-"`
+	Pos Pos  `yaml:"-"`
+	Src Node `yaml:"-" json:"-"`
 }
 
 // Duration is a length of time with its unit: 250ms, 10s, 2m.

@@ -7,17 +7,20 @@ type System struct {
 	Metadata   Metadata   `yaml:"metadata" spec:"required" doc:"Name and labels."`
 	Spec       SystemSpec `yaml:"spec" spec:"required" doc:"The system."`
 
-	File string         `yaml:"-"`
-	SLOs map[string]SLO `yaml:"-"` // from the files of spec.slos, by name
+	File     string         `yaml:"-"`
+	SLOs     map[string]SLO `yaml:"-"` // from the files of spec.slos, by name
+	SLOFiles []string       `yaml:"-"` // where they were read from
+
+	src Node
 }
 
 // SystemSpec describes services, edges and books.
 type SystemSpec struct {
 	Target   string             `yaml:"target" spec:"required,enum=process" doc:"How the services run."`
-	Services map[string]Service `yaml:"services" spec:"required" doc:"Every service Squall may touch."`
+	Services map[string]Service `yaml:"services" spec:"required,pattern=name,min=1" doc:"Every service Squall may touch."`
 	Edges    Edges              `yaml:"edges" spec:"required" doc:"Who calls whom: 'orders -> payments'. The caller 'client' is the load generator."`
-	SLOs     []string           `yaml:"slos" doc:"OpenSLO v1 files or folders, relative to this file."`
-	Ledger   map[string]Books   `yaml:"ledger" doc:"Where the system keeps its books, by source name."`
+	SLOs     []string           `yaml:"slos" spec:"pattern=text" doc:"OpenSLO v1 files or folders, relative to this file."`
+	Ledger   map[string]Books   `yaml:"ledger" spec:"pattern=name" doc:"Where the system keeps its books, by source name."`
 	Defects  *Defects           `yaml:"defects" doc:"Off switches of resilience mechanisms, for squall run --defect and prove."`
 }
 
@@ -25,11 +28,11 @@ type SystemSpec struct {
 // values, ${self.PORT} and ${SERVICE.PORT} become host:port, ${data} this
 // service's data folder, ${dir} the folder of the system file.
 type Service struct {
-	Command []string          `yaml:"command" spec:"required" doc:"Program and arguments. A relative program is looked up beside the system file."`
-	Env     map[string]string `yaml:"env" doc:"Environment of the process."`
-	Ports   []string          `yaml:"ports" doc:"Named ports; Squall picks a free loopback port for each."`
+	Command []string          `yaml:"command" spec:"required,min=1" doc:"Program and arguments. A relative program is looked up beside the system file."`
+	Env     map[string]string `yaml:"env" spec:"pattern=env" doc:"Environment of the process."`
+	Ports   []string          `yaml:"ports" spec:"pattern=name" doc:"Named ports; Squall picks a free loopback port for each."`
 	Ready   Ready             `yaml:"ready" doc:"When it counts as ready."`
-	Metrics string            `yaml:"metrics" doc:"Path of its Prometheus metrics; absent: not scraped."`
+	Metrics string            `yaml:"metrics" spec:"pattern=path" doc:"Path of its Prometheus metrics; absent: not scraped."`
 	Port    string            `yaml:"port" spec:"default=http" doc:"The port that metrics, readiness and books are read from."`
 	Defects []string          `yaml:"defects" doc:"Defects this service knows."`
 	Stop    Duration          `yaml:"stop" spec:"default=3s" doc:"Time between SIGTERM and SIGKILL."`
@@ -37,7 +40,7 @@ type Service struct {
 
 // Ready is a readiness probe.
 type Ready struct {
-	HTTP   string   `yaml:"http" doc:"Path that answers 2xx once ready."`
+	HTTP   string   `yaml:"http" spec:"pattern=path" doc:"Path that answers 2xx once ready."`
 	Within Duration `yaml:"within" spec:"default=20s" doc:"Longest wait."`
 }
 
@@ -52,10 +55,11 @@ type Edge struct {
 	Callee string `yaml:"-"`
 
 	Protocol string `yaml:"protocol" spec:"required,enum=http|tcp|nats|postgres" doc:"Decides which faults may apply."`
-	Env      string `yaml:"env" spec:"required" doc:"Variable that tells the caller where the callee is."`
+	Env      string `yaml:"env" spec:"required,pattern=env" doc:"Variable that tells the caller where the callee is."`
 	Port     string `yaml:"port" spec:"default=http" doc:"Port of the callee."`
 
-	Pos Pos `yaml:"-"`
+	Pos Pos  `yaml:"-"` // of the key
+	Src Node `yaml:"-" json:"-"`
 }
 
 // Name is "orders -> payments".
@@ -65,13 +69,13 @@ func (e Edge) Name() string { return e.Caller + " -> " + e.Callee }
 // {key, id, effect, state, attrs, at}.
 type Books struct {
 	Service string   `yaml:"service" doc:"Service that keeps them."`
-	Path    string   `yaml:"path" doc:"Path of the audit endpoint."`
+	Path    string   `yaml:"path" spec:"pattern=path" doc:"Path of the audit endpoint."`
 	Of      []string `yaml:"of" doc:"Instead of service and path: other sources taken together."`
 }
 
 // Defects says how defects are switched on.
 type Defects struct {
-	Env   string            `yaml:"env" spec:"required" doc:"Variable that takes a comma-separated list."`
+	Env   string            `yaml:"env" spec:"required,pattern=env" doc:"Variable that takes a comma-separated list."`
 	Known map[string]string `yaml:"known" spec:"required" doc:"Defects and what each switches off."`
 }
 

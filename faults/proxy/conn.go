@@ -1,0 +1,271 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/Shopify/toxiproxy/v2/stream"
+)
+
+// How an exchange failed, as the wire log says it.
+const (
+	errWordRefused    = "refused"
+	errWordReset      = "reset"
+	errWordTimeout    = "timeout"
+	errWordCallerLeft = "caller-left"
+	errWordUpstream   = "upstream-closed"
+)
+
+// errEnded says that the connection has been ended, by us or by its caller.
+var errEnded = errors.New("connection ended")
+
+// cause says why a connection was ended before its time.
+type cause struct {
+	word  string
+	fault string // stage id
+}
+
+// conn is one connection through a link.
+type conn struct {
+	link *link
+	id   uint64
+	at   time.Time
+
+	caller   *net.TCPConn
+	upstream *net.TCPConn // nil until dialled
+	up, down inlet
+
+	mu    sync.Mutex // guards upstream, cause and the closing of done
+	cause *cause
+	done  chan struct{} // closed when both sockets are
+
+	sent  atomic.Int64 // bytes written to the upstream
+	out   atomic.Int64 // bytes written to the caller
+	hung  atomic.Pointer[stage]
+	lanes sync.WaitGroup
+}
+
+func newConn(l *link, id uint64, caller *net.TCPConn) *conn {
+	c := &conn{link: l, id: id, at: time.Now(), caller: caller, done: make(chan struct{})}
+	c.up = inlet{c: c, dir: stream.Upstream, src: caller}
+	c.down = inlet{c: c, dir: stream.Downstream}
+	c.up.gen.Store(atRest)
+	c.down.gen.Store(atRest)
+	return c
+}
+
+// serve runs the connection to its end.
+func (c *conn) serve(ctx context.Context) {
+	switch {
+	case c.link.current().reset != nil:
+		c.strike(c.link.current().reset)
+		c.log(errWordReset)
+	case c.link.protocol == ProtocolHTTP:
+		newHTTPConn(c).serve(ctx)
+	default:
+		c.log(c.tunnel(ctx))
+	}
+	c.finish()
+	c.lanes.Wait()
+	c.up.close()
+	c.down.close()
+}
+
+// dial connects the upstream, once no stage hangs the edge.
+func (c *conn) dial(ctx context.Context) error {
+	if err := c.pass(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.link.opts.DialTimeout)
+	defer cancel()
+	nc, err := (&net.Dialer{}).DialContext(ctx, "tcp", c.link.upstreamAddr())
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	select {
+	case <-c.done:
+		nc.Close()
+		return errEnded
+	default:
+	}
+	c.upstream, c.down.src = nc.(*net.TCPConn), nc.(*net.TCPConn)
+	return nil
+}
+
+// dialWord says in the wire log's words how a dial failed.
+func dialWord(err error) string {
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return errWordRefused
+	}
+	return errWordTimeout
+}
+
+// pass waits while a stage hangs the edge. It fails when the connection ended;
+// a caller that leaves meanwhile ends it.
+func (c *conn) pass() error {
+	for {
+		s := c.link.current()
+		if s.hang == nil {
+			return nil
+		}
+		if c.hung.Swap(s.hang) != s.hang {
+			s.hang.hit(1)
+		}
+		if !c.wait(s.changed, 0) {
+			c.end(&cause{errWordTimeout, s.hang.id}, true)
+			return errEnded
+		}
+	}
+}
+
+// wait waits for ready, or for d if that is positive. It is false when the
+// connection ended or the caller left. Nothing is read from the caller, so
+// the kernel is asked, every 50 ms.
+func (c *conn) wait(ready <-chan struct{}, d time.Duration) bool {
+	var elapsed <-chan time.Time
+	if d > 0 {
+		t := time.NewTimer(d)
+		defer t.Stop()
+		elapsed = t.C
+	}
+	look := time.NewTicker(50 * time.Millisecond)
+	defer look.Stop()
+	for {
+		select {
+		case <-ready:
+			return true
+		case <-elapsed:
+			return true
+		case <-c.done:
+			return false
+		case <-look.C:
+			if peerGone(c.caller) {
+				return false
+			}
+		}
+	}
+}
+
+// strike ends the connection with RST on behalf of a stage and counts it.
+func (c *conn) strike(s *stage) {
+	if c.end(&cause{errWordReset, s.id}, true) {
+		s.hit(1)
+	}
+}
+
+// reset ends the connection with RST on both sides.
+func (c *conn) reset() { c.end(nil, true) }
+
+// finish ends the connection in the ordinary way.
+func (c *conn) finish() { c.end(nil, false) }
+
+// end closes both sockets. It is false when they were closed before; the
+// first cause stands.
+func (c *conn) end(why *cause, rst bool) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	select {
+	case <-c.done:
+		return false
+	default:
+	}
+	c.cause = why
+	for _, nc := range []*net.TCPConn{c.caller, c.upstream} {
+		if nc == nil {
+			continue
+		}
+		if rst {
+			nc.SetLinger(0)
+		}
+		nc.Close()
+	}
+	close(c.done)
+	return true
+}
+
+// why refines the word for a failure: what ended the connection first is
+// what its exchanges failed of. The second result is the stage behind it.
+func (c *conn) why(word string) (string, string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	fault := c.toxicFault()
+	if word == "" || c.cause == nil {
+		return word, fault
+	}
+	if c.cause.fault != "" {
+		fault = c.cause.fault
+	}
+	return c.cause.word, fault
+}
+
+// toxicFault names the stage whose toxics act on the connection now.
+func (c *conn) toxicFault() string {
+	for _, i := range []*inlet{&c.down, &c.up} {
+		if s := i.fault.Load(); s != nil {
+			return s.id
+		}
+	}
+	return ""
+}
+
+// kick makes both directions look at the setting again.
+func (c *conn) kick() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.up.kick()
+	if c.upstream != nil {
+		c.down.kick()
+	}
+}
+
+// reads tells whether both directions read under generation gen or later.
+func (c *conn) reads(gen uint64) bool { return c.up.gen.Load() >= gen && c.down.gen.Load() >= gen }
+
+// log writes the connection as a whole to the wire log; TCP edges have no requests.
+func (c *conn) log(word string) {
+	e := Exchange{
+		At: c.at.UnixNano(), Dur: int64(time.Since(c.at)),
+		Edge: c.link.edge, Conn: c.id, N: c.link.requests.Add(1),
+		In: c.sent.Load(), Out: c.out.Load(),
+	}
+	e.Error, e.Fault = c.why(word)
+	e.Sent = e.Error == "" || e.In > 0
+	c.link.wire.publish(&e)
+}
+
+// outlet writes to one socket of a connection, unless the edge hangs.
+type outlet struct {
+	c     *conn
+	dst   *net.TCPConn
+	count *atomic.Int64
+	bytes *atomic.Int64 // of the link
+}
+
+func (c *conn) toUpstream() *outlet {
+	return &outlet{c, c.upstream, &c.sent, &c.link.bytesUp}
+}
+
+func (c *conn) toCaller() *outlet {
+	return &outlet{c, c.caller, &c.out, &c.link.bytesDown}
+}
+
+func (o *outlet) Write(p []byte) (int, error) {
+	if err := o.c.pass(); err != nil {
+		return 0, err
+	}
+	n, err := o.dst.Write(p)
+	o.moved(int64(n))
+	return n, err
+}
+
+func (o *outlet) moved(n int64) {
+	o.count.Add(n)
+	o.bytes.Add(n)
+}

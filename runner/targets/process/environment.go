@@ -1,0 +1,211 @@
+package process
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+
+	"squall/faults"
+	"squall/runner/targets"
+)
+
+// upAttempts bounds how often Up starts all over because another program took
+// a port in the moment between our giving it up and its user binding it.
+const upAttempts = 3
+
+// Environment implements targets.Environment with local processes. It goes up
+// and down once.
+type Environment struct {
+	cfg    Config
+	events *feed
+
+	life sync.Mutex // held by Up and Down, so they exclude each other
+	mu   sync.Mutex
+	sess *session // nil while down
+	over bool
+}
+
+var _ targets.Environment = (*Environment)(nil)
+
+var (
+	errNotUp = errors.New("environment is not up")
+	errOver  = errors.New("environment has ended; it goes up only once")
+)
+
+// New makes an environment; it starts nothing.
+func New(cfg Config) *Environment {
+	if cfg.Environ == nil {
+		cfg.Environ = os.Environ()
+	}
+	return &Environment{cfg: cfg, events: newFeed(feedSize)}
+}
+
+// Up starts what is not running and returns when all is ready. When it fails,
+// what it started has ended. The error of a service that ended early has the
+// last lines of its log.
+func (e *Environment) Up(ctx context.Context) error {
+	e.life.Lock()
+	defer e.life.Unlock()
+	if e.over {
+		return errOver
+	}
+	if s := e.session(); s != nil {
+		return s.startServices(ctx, func(string) {})
+	}
+	var err error
+	for range upAttempts {
+		if err = e.attempt(ctx); err == nil || !portTaken(err) {
+			break
+		}
+	}
+	return err
+}
+
+// portTaken looks at the text, since most of these errors come out of the logs
+// of other processes.
+func portTaken(err error) bool { return strings.Contains(err.Error(), "address already in use") }
+
+func (e *Environment) attempt(ctx context.Context) error {
+	ports := newPorts()
+	defer ports.releaseAll()
+	at, err := e.site()
+	if err != nil {
+		return err
+	}
+	if err := ports.place(e.cfg.System, &at); err != nil {
+		return err
+	}
+	bp, err := draw(e.cfg.System, e.cfg.Defects, at)
+	if err != nil {
+		return err
+	}
+	s, err := openSession(ctx, e.cfg, bp, at.folder)
+	if err != nil {
+		return err
+	}
+	if err := s.build(ctx, e.cfg, ports, at, e.events.put); err != nil {
+		return errors.Join(err, s.end(context.WithoutCancel(ctx)))
+	}
+	e.setSession(s)
+	return nil
+}
+
+// notInID are characters that would not do in a folder name.
+var notInID = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
+
+// site decides all but the addresses. The ID is unique even among attempts.
+func (e *Environment) site() (site, error) {
+	stateDir, err := filepath.Abs(e.cfg.StateDir)
+	if err != nil {
+		return site{}, fmt.Errorf("state folder: %w", err)
+	}
+	id := notInID.ReplaceAllString(e.cfg.Owner, "-") + "-" + strings.ToLower(rand.Text()[:8])
+	return site{
+		id: id, owner: e.cfg.Owner, folder: filepath.Join(environmentsDir(stateDir), id),
+		self: e.cfg.Self, inherit: inherited(e.cfg.Environ),
+	}, nil
+}
+
+// Down ends everything and returns when all is gone. When ctx ends it kills
+// instead of asking. Idempotent, and harmless after a failed Up.
+func (e *Environment) Down(ctx context.Context) error {
+	e.life.Lock()
+	defer e.life.Unlock()
+	e.over = true
+	var err error
+	if s := e.session(); s != nil {
+		err = s.end(ctx)
+	}
+	if err == nil {
+		e.setSession(nil)
+	}
+	e.events.close()
+	return err
+}
+
+func (e *Environment) session() *session {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.sess
+}
+
+func (e *Environment) setSession(s *session) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.sess = s
+}
+
+// Target resolves a service name or "caller -> callee".
+func (e *Environment) Target(name string) (faults.Target, error) {
+	s := e.session()
+	if s == nil {
+		return nil, fmt.Errorf("target %q: %w", name, errNotUp)
+	}
+	return s.world.target(name)
+}
+
+// Services lists what can be scraped and asked, sorted by name.
+func (e *Environment) Services() []targets.Service {
+	if s := e.session(); s != nil {
+		return s.world.bp.public()
+	}
+	return nil
+}
+
+// ClientEnv has the variables of the edges whose caller is "client".
+func (e *Environment) ClientEnv() map[string]string {
+	if s := e.session(); s != nil {
+		return maps.Clone(s.world.bp.ClientEnv)
+	}
+	return nil
+}
+
+// Wire streams what the link proxy sees until ctx ends.
+func (e *Environment) Wire(ctx context.Context) (io.ReadCloser, error) {
+	s := e.session()
+	if s == nil {
+		return nil, fmt.Errorf("wire: %w", errNotUp)
+	}
+	return s.world.links.Wire(ctx)
+}
+
+// Events delivers what happens to processes until Down. At most 1024 events
+// wait for the reader; what does not fit is counted in an event "dropped".
+// Nobody follows the events of a detached environment.
+func (e *Environment) Events() <-chan targets.Event { return e.events.ch }
+
+// Renew extends the life of the environment and the leases of the owner's
+// stages by the lease time.
+func (e *Environment) Renew(ctx context.Context) error {
+	s := e.session()
+	if s == nil {
+		return fmt.Errorf("renew: %w", errNotUp)
+	}
+	return s.renew(ctx, e.cfg.Owner, e.cfg.Lease)
+}
+
+// Snapshot has "process SERVICE", "proxy PROXY" and "stages of PROXY".
+func (e *Environment) Snapshot(ctx context.Context) (map[string]string, error) {
+	s := e.session()
+	if s == nil {
+		return nil, fmt.Errorf("snapshot: %w", errNotUp)
+	}
+	return s.world.snapshot(ctx)
+}
+
+// Locator is for Attach; nil while the environment is not up.
+func (e *Environment) Locator() json.RawMessage {
+	if s := e.session(); s != nil {
+		return encodeLocator(s.world.bp.ID, s.folder)
+	}
+	return nil
+}

@@ -1,0 +1,157 @@
+package process
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"squall/faults"
+)
+
+// childAttr puts a child in a process group of its own, so that what it starts
+// is signalled with it, and has the kernel kill it when the thread that
+// started it ends (see spawner).
+func childAttr() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+}
+
+// identify names the process that has pid now.
+func identify(pid int) (faults.ProcessID, error) {
+	st, err := readStat(pid)
+	if err != nil {
+		return faults.ProcessID{}, err
+	}
+	return faults.ProcessID{PID: pid, Start: st.start}, nil
+}
+
+// stateOf is running, stopped or dead; a zombie and a recycled PID are dead.
+func stateOf(id faults.ProcessID) string {
+	st, err := readStat(id.PID)
+	switch {
+	case err != nil, st.start != id.Start, st.state == 'Z', st.state == 'X':
+		return stateDead
+	case st.state == 'T', st.state == 't':
+		return stateStopped
+	}
+	return stateRunning
+}
+
+// awaitExit returns when the child has ended and leaves it a zombie: until it
+// is reaped, neither its PID nor its process group can be recycled.
+func awaitExit(pid int) error {
+	for {
+		err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
+		if !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}
+
+// signalExactly signals id and never another process that was given its PID:
+// the descriptor is opened first and the start time compared after, so that
+// either both mean id, or the descriptor's process is dead.
+func signalExactly(id faults.ProcessID, sig syscall.Signal) error {
+	fd, err := unix.PidfdOpen(id.PID, 0)
+	if errors.Is(err, unix.ESRCH) || errors.Is(err, unix.EINVAL) {
+		return faults.ErrNotRunning
+	}
+	if err != nil {
+		return fmt.Errorf("open process %d: %w", id.PID, err)
+	}
+	defer func() { _ = unix.Close(fd) }()
+	if stateOf(id) == stateDead {
+		return faults.ErrNotRunning
+	}
+	err = unix.PidfdSendSignal(fd, sig, nil, 0)
+	if errors.Is(err, unix.ESRCH) {
+		return faults.ErrNotRunning
+	}
+	return err
+}
+
+// marked finds the processes that carry an environment's mark, whoever their
+// parent is by now. Processes of other users cannot be read and are not ours.
+func marked(id string) []faults.ProcessID {
+	mark := []byte(markVariable + "=" + id)
+	paths, _ := filepath.Glob("/proc/[0-9]*/environ")
+	var found []faults.ProcessID
+	for _, path := range paths {
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+		if err != nil || pid == os.Getpid() {
+			continue
+		}
+		// Identity before environment: should the PID change hands between
+		// the two, the identity is that of a dead process and harms nobody.
+		p, err := identify(pid)
+		if err != nil || !hasMark(path, mark) {
+			continue
+		}
+		found = append(found, p)
+	}
+	return found
+}
+
+func hasMark(path string, mark []byte) bool {
+	environ, err := os.ReadFile(path)
+	if err != nil {
+		return false
+	}
+	for v := range bytes.SplitSeq(environ, []byte{0}) {
+		if bytes.Equal(v, mark) {
+			return true
+		}
+	}
+	return false
+}
+
+// ephemeralPorts is the range from which the kernel serves outgoing connections.
+func ephemeralPorts() (low, high int) {
+	text, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range")
+	if err == nil {
+		_, err = fmt.Sscan(string(text), &low, &high)
+	}
+	if err != nil {
+		return defaultEphemeralLow, defaultEphemeralHigh
+	}
+	return low, high
+}
+
+func readStat(pid int) (stat, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return stat{}, fmt.Errorf("identify process %d: %w", pid, err)
+	}
+	st, err := parseStat(text)
+	if err != nil {
+		return stat{}, fmt.Errorf("identify process %d: %w", pid, err)
+	}
+	return st, nil
+}
+
+// stat is what we need of /proc/PID/stat.
+type stat struct {
+	state byte   // field 3
+	start uint64 // field 22, clock ticks since boot
+}
+
+// parseStat starts behind the last ')': the command name before it may hold
+// spaces and parentheses of its own.
+func parseStat(text []byte) (stat, error) {
+	const startField = 22 - 3 // counted from field 3
+	rest := text[bytes.LastIndexByte(text, ')')+1:]
+	fields := bytes.Fields(rest)
+	if len(fields) <= startField || len(fields[0]) != 1 || len(rest) == len(text) {
+		return stat{}, errors.New("stat line is not in the kernel's format")
+	}
+	start, err := strconv.ParseUint(string(fields[startField]), 10, 64)
+	if err != nil {
+		return stat{}, fmt.Errorf("start time: %w", err)
+	}
+	return stat{state: fields[0][0], start: start}, nil
+}

@@ -1,0 +1,28 @@
+//go:build !linux
+
+package process
+
+import (
+	"errors"
+	"syscall"
+
+	"squall/faults"
+)
+
+// Only Linux tells processes apart beyond doubt (start time in /proc) and ends
+// children with their parent; elsewhere Supervise refuses to start anything.
+var errUnsupported = errors.New("process target: supported on linux only")
+
+func childAttr() *syscall.SysProcAttr { return nil }
+
+func identify(int) (faults.ProcessID, error) { return faults.ProcessID{}, errUnsupported }
+
+func stateOf(faults.ProcessID) string { return stateDead }
+
+func awaitExit(int) error { return errUnsupported }
+
+func signalExactly(faults.ProcessID, syscall.Signal) error { return errUnsupported }
+
+func marked(string) []faults.ProcessID { return nil }
+
+func ephemeralPorts() (low, high int) { return defaultEphemeralLow, defaultEphemeralHigh }

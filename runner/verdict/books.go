@@ -1,0 +1,105 @@
+package verdict
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"squall/runner/record"
+	"squall/scenarios/spec"
+)
+
+// BooksProbe names the probe entry that says a ledger source has been read
+// (OK, Value: rows) or could not be (Note: why). A record without such entries
+// had all its sources read together, or none.
+func BooksProbe(source string) string { return "books " + source }
+
+// books are the rows of a ledger source; why says what keeps them from being
+// complete, if anything. A source made of others is their union.
+func (v *View) books(source string) (rows []record.AuditRow, why string) {
+	wanted := map[string]bool{}
+	for _, name := range basicSources(v.System, source) {
+		if why := v.unread(name); why != "" {
+			return nil, why
+		}
+		wanted[name] = true
+	}
+	for _, r := range v.Run.Audit {
+		if wanted[r.Source] {
+			rows = append(rows, r)
+		}
+	}
+	return rows, ""
+}
+
+// booksRead reports whether the books have been asked for at all.
+func booksRead(run *record.Run) bool {
+	return len(run.Audit) > 0 || len(booksProbes(run)) > 0
+}
+
+// unread says why a source's rows are not all there; "" if they are.
+func (v *View) unread(source string) string {
+	probes := booksProbes(v.Run)
+	p, found := probes[source]
+	switch {
+	case found && !p.OK:
+		return fmt.Sprintf("the books of %s could not be read: %s", source, p.Note)
+	case found, len(probes) == 0 && len(v.Run.Audit) > 0:
+		return ""
+	}
+	return "the record has no books of " + source
+}
+
+func booksProbes(run *record.Run) map[string]record.Probe {
+	probes := map[string]record.Probe{}
+	for _, e := range run.Entries {
+		if e.Type != record.TypeProbe {
+			continue
+		}
+		var p record.Probe
+		if json.Unmarshal(e.Data, &p) != nil {
+			continue // the reader checks entries; what it let pass is no books probe
+		}
+		if source, ok := strings.CutPrefix(p.Name, BooksProbe("")); ok {
+			probes[source] = p
+		}
+	}
+	return probes
+}
+
+// basicSources resolves `of`; a source that is made of itself ends there.
+func basicSources(system *spec.System, source string) []string {
+	var names []string
+	seen := map[string]bool{}
+	var walk func(string)
+	walk = func(name string) {
+		if seen[name] {
+			return
+		}
+		seen[name] = true
+		parts := system.Spec.Ledger[name].Of
+		if len(parts) == 0 {
+			names = append(names, name)
+		}
+		for _, p := range parts {
+			walk(p)
+		}
+	}
+	walk(source)
+	return names
+}
+
+// sourceProblems checks the ledger sources a check names.
+func sourceProblems(d Declared, field string, sources ...string) spec.Problems {
+	var known []string
+	for name := range d.System.Spec.Ledger {
+		known = append(known, name)
+	}
+	var ps spec.Problems
+	for _, s := range sources {
+		if _, ok := d.System.Spec.Ledger[s]; !ok {
+			ps = append(ps, d.problem(field, fmt.Sprintf("unknown ledger source %q", s), spec.Suggest(s, known))...)
+		}
+	}
+	return ps
+}

@@ -1,0 +1,361 @@
+package verdict
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"squall/runner/record"
+	"squall/scenarios/spec"
+)
+
+// Thresholds of what an open breaker looks like from outside.
+const (
+	wireSpan       = time.Second            // rates are taken over this
+	silentShare    = 0.15                   // of the baseline rate: less is silence, room for trial calls
+	flowingShare   = 0.5                    // of the baseline rate: more is traffic
+	burstGap       = 400 * time.Millisecond // calls closer than this are one burst
+	minBaseline    = 20                     // calls
+	failFastSample = 20                     // answers
+)
+
+func init() {
+	builtin(Kind{
+		Name:    "breaker",
+		Summary: "A circuit breaker opens under the fault, tries carefully, and closes after it.",
+		Doc: `Judged at the wire, whatever library the breaker is from. The edge counts as open from the
+first instant after the injection at which it carries less than 15 % of its baseline rate for one second
+while the caller is still asked and still answers. A caller that is stuck is not open. While open, calls closer
+than 400 ms are one burst of trial calls. Closed means: half the baseline rate again, over one second.
+Too little evidence: fewer than 20 calls in the baseline, an edge that falls silent by itself, no demand, and
+net-down on the edge, because refused dials leave no trace at the wire.`,
+		Params:     breaker{},
+		Fixed:      true,
+		During:     "run",
+		MinSamples: minBaseline,
+		New:        newBreaker,
+	})
+}
+
+type breaker struct {
+	Edge             string        `yaml:"edge" spec:"required" doc:"Edge behind the breaker: payments -> psp-primary."`
+	OpensWithin      spec.Duration `yaml:"opensWithin" doc:"Longest time from injection to open; absent: before the fault is gone."`
+	FailsFastUnder   spec.Duration `yaml:"failsFastUnder" doc:"While it is open, 95 % of the answers of the caller come faster than this."`
+	TrialCallsAtMost int           `yaml:"trialCallsAtMost" spec:"min=0" doc:"Largest burst of calls while it is open; 0: not judged."`
+	ClosesWithin     spec.Duration `yaml:"closesWithin" doc:"Longest time from the fault's end to traffic; absent: not judged."`
+}
+
+func newBreaker(d Declared) (Checker, spec.Problems) {
+	b := &breaker{}
+	if ps := d.decode(b); ps != nil {
+		return nil, ps
+	}
+	if ps := edgeProblem(d, "edge", b.Edge); ps != nil {
+		return nil, ps
+	}
+	b.Edge = edgeName(b.Edge)
+	if b.ClosesWithin > 0 {
+		return b, tooShort(d, "closesWithin", time.Duration(b.ClosesWithin)+wireSpan)
+	}
+	return b, nil
+}
+
+// watch is the wire around one edge, and when the fault stood there.
+type watch struct {
+	edge   calls
+	demand calls // what the caller is asked
+
+	baseline                   Window
+	edgeRate, demandRate       float64
+	injected, reverted         time.Duration
+	isInjected, isReverted     bool
+	now                        time.Duration
+	live                       bool
+	sawNoDemand, sawStuckWhile bool // why silence was not taken for open
+}
+
+func (b *breaker) Judge(_ context.Context, v *View, f *Finding) {
+	f.Edge, f.Expected = b.Edge, b.expected()
+	w, why := b.watch(v, f)
+	if why != "" {
+		f.unclear(why)
+		f.Pending = v.Live() && !w.isInjected
+		return
+	}
+	opened, isOpen := w.opened()
+	claims := []claim{b.opens(w, opened, isOpen)}
+	if isOpen {
+		claims = append(claims, b.failsFast(w, opened), b.trials(w, opened), b.closes(w))
+	}
+	f.decide(slices.DeleteFunc(claims, func(c claim) bool { return c.verdict == "" }))
+	f.Expected = b.expected()
+}
+
+func (b *breaker) expected() string {
+	s := "opens before the fault is gone"
+	if b.OpensWithin > 0 {
+		s = "opens within " + short(time.Duration(b.OpensWithin))
+	}
+	if b.FailsFastUnder > 0 {
+		s += ", then answers in under " + short(time.Duration(b.FailsFastUnder))
+	}
+	if b.TrialCallsAtMost > 0 {
+		s += fmt.Sprintf(", at most %s at a time", plural(b.TrialCallsAtMost, "trial call"))
+	}
+	if b.ClosesWithin > 0 {
+		s += ", closes within " + short(time.Duration(b.ClosesWithin))
+	}
+	return s
+}
+
+// watch gathers what is needed, or says what is missing.
+func (b *breaker) watch(v *View, f *Finding) (*watch, string) {
+	now := v.Now
+	if w, open, found := v.phase("recovery"); found && !open {
+		now = min(now, w.To) // the load ends there
+	}
+	w := &watch{
+		edge:   requests(v.Run, func(e string) bool { return e == b.Edge }),
+		demand: demandOn(v.Run, b.Edge),
+		now:    now,
+		live:   v.Live(),
+	}
+	onEdge := func(x record.Fault) bool { return hits(x, b.Edge) }
+	if _, found := firstState(v.Run, record.FaultInjected, onEdge); !found {
+		onEdge = anyFault // a breaker may also trip on a fault further away
+	}
+	w.injected, w.isInjected = firstState(v.Run, record.FaultInjected, onEdge)
+	w.reverted, w.isReverted = lastState(v.Run, record.FaultReverted, onEdge)
+	base, _, found := v.phase("baseline")
+	if !found || !w.isInjected {
+		return w, "no fault was injected"
+	}
+	w.baseline = base
+	w.edgeRate, w.demandRate = w.edge.rate(base), w.demand.rate(base)
+	f.Samples = len(w.edge.in(base))
+	f.Series = w.edge.series(Window{base.From, now}, wireSpan/2)
+	return w, w.missing(v.Run, b.Edge, f)
+}
+
+func (w *watch) missing(run *record.Run, edge string, f *Finding) string {
+	_, hidden := firstState(run, record.FaultInjected, func(x record.Fault) bool { return x.Kind == "net-down" && x.On == edge })
+	switch {
+	case hidden:
+		return "net-down refuses connections, so calls on " + edge + " cannot be seen at the wire; use net-timeout or http-error"
+	case f.Samples < f.MinSamples:
+		return fmt.Sprintf("%s on %s in the baseline, %d are needed", plural(f.Samples, "call"), edge, f.MinSamples)
+	case w.demandRate == 0:
+		return "nothing asked the caller of " + edge + " in the baseline"
+	case w.silentInBaseline():
+		return edge + " falls silent for a second in the baseline already, so an open breaker cannot be told"
+	}
+	return ""
+}
+
+// demandOn is what reaches the caller of an edge; the load itself where no
+// edge leads to the caller.
+func demandOn(run *record.Run, edge string) calls {
+	caller, _ := ends(edge)
+	in := requests(run, func(e string) bool {
+		_, callee := ends(e)
+		return callee == caller
+	})
+	if len(in) > 0 {
+		return in
+	}
+	return operations(run)
+}
+
+// silent: hardly any call in the span, and none right at its start, which would
+// be the end of the traffic before.
+func (w *watch) silent(span Window) bool {
+	if len(w.edge.in(Window{span.From, span.From + burstGap})) > 0 {
+		return false
+	}
+	return float64(len(w.edge.in(span))) < silentShare*w.edgeRate*span.length().Seconds()
+}
+
+func (w *watch) silentInBaseline() bool {
+	for t := w.baseline.From; t+wireSpan <= w.baseline.To; t += wireSpan / 4 {
+		if w.silent(Window{t, t + wireSpan}) {
+			return true
+		}
+	}
+	return false
+}
+
+// asked reports whether the caller is still asked, and still answers.
+func (w *watch) asked(span Window) (asked, answers bool) {
+	enough := flowingShare * w.demandRate * span.length().Seconds()
+	return float64(len(w.demand.in(span))) >= enough, float64(w.demand.answeredIn(span)) >= enough
+}
+
+// until is the end of the time in which the breaker may be open.
+func (w *watch) until() time.Duration {
+	if w.isReverted {
+		return w.reverted
+	}
+	return w.now
+}
+
+// opened looks for the first silence with demand. Only the injection and the
+// instants right after a call can begin one.
+func (w *watch) opened() (time.Duration, bool) {
+	starts := []time.Duration{w.injected}
+	for _, c := range w.edge.in(Window{w.injected, w.until()}) {
+		starts = append(starts, c.at+1)
+	}
+	for _, t := range starts {
+		span := Window{t, t + wireSpan}
+		if span.To > w.now || !w.silent(span) {
+			continue
+		}
+		asked, answers := w.asked(span)
+		if asked && answers {
+			return t, true
+		}
+		w.sawNoDemand = w.sawNoDemand || !asked
+		w.sawStuckWhile = w.sawStuckWhile || (asked && !answers)
+	}
+	return 0, false
+}
+
+func (b *breaker) opens(w *watch, opened time.Duration, isOpen bool) claim {
+	limit := time.Duration(b.OpensWithin)
+	within := "while the fault stood"
+	if limit > 0 {
+		within = "(needed within " + short(limit) + ")"
+	}
+	if isOpen {
+		took := opened - w.injected
+		c := claim{verdict: Pass, measured: "opened after " + short(took)}
+		if limit > 0 {
+			c.margin = against(took.Seconds(), limit.Seconds())
+			if took > limit {
+				c.verdict, c.why = Fail, fmt.Sprintf("the breaker on %s opened only after %s %s", b.Edge, short(took), within)
+			}
+		}
+		return c
+	}
+	c := claim{verdict: Fail, measured: "never opened", why: fmt.Sprintf("the breaker on %s never opened %s", b.Edge, within)}
+	switch {
+	case w.live && !w.isReverted && (limit == 0 || w.now < w.injected+limit+wireSpan):
+		c.verdict, c.pending, c.why = Inconclusive, true, "the breaker on "+b.Edge+" may still open"
+	case w.sawStuckWhile:
+		c.why = fmt.Sprintf("%s fell silent because its caller was stuck, not because a breaker opened %s", b.Edge, within)
+	case w.sawNoDemand:
+		c.verdict, c.why = Inconclusive, b.Edge+" fell silent, but so did what its caller is asked"
+	}
+	return c
+}
+
+func (b *breaker) failsFast(w *watch, opened time.Duration) claim {
+	limit := time.Duration(b.FailsFastUnder)
+	if limit == 0 {
+		return claim{}
+	}
+	asked := w.demand.in(Window{opened, w.until()})
+	if len(asked) < failFastSample {
+		return claim{verdict: Inconclusive, pending: w.live && !w.isReverted,
+			why: fmt.Sprintf("%s to the caller while the breaker was open, %d are needed", plural(len(asked), "request"), failFastSample)}
+	}
+	took := make([]time.Duration, len(asked))
+	for i, c := range asked {
+		took[i] = c.end - c.at
+	}
+	slices.Sort(took)
+	p95 := took[int(math.Ceil(0.95*float64(len(took))))-1]
+	c := claim{verdict: Pass, measured: "95% answered in " + short(p95), margin: against(p95.Seconds(), limit.Seconds())}
+	if p95 >= limit {
+		c.verdict = Fail
+		c.why = fmt.Sprintf("with the breaker on %s open, 95%% of the answers took up to %s, not under %s", b.Edge, short(p95), short(limit))
+	}
+	return c
+}
+
+func (b *breaker) trials(w *watch, opened time.Duration) claim {
+	if b.TrialCallsAtMost == 0 {
+		return claim{}
+	}
+	most, at := w.largestBurst(opened)
+	c := claim{verdict: Pass, measured: fmt.Sprintf("at most %s at a time", plural(most, "trial call"))}
+	if most == 0 && w.until()-opened > 5*time.Second {
+		c.measured = "no trial call"
+	}
+	c.margin = against(float64(most), float64(b.TrialCallsAtMost))
+	if most > b.TrialCallsAtMost {
+		c.verdict = Fail
+		c.why = fmt.Sprintf("the open breaker on %s let %d calls through at once at %s, at most %d are allowed",
+			b.Edge, most, short(at), b.TrialCallsAtMost)
+	}
+	return c
+}
+
+// largestBurst counts calls while the breaker is open. Once a call has
+// succeeded the breaker closes by right, and what follows is no trial.
+func (w *watch) largestBurst(opened time.Duration) (most int, at time.Duration) {
+	end := w.until()
+	open := w.edge.in(Window{opened, end})
+	for _, c := range open {
+		if c.ok {
+			end = min(end, c.end)
+		}
+	}
+	n, begun, last := 0, time.Duration(0), time.Duration(math.MinInt64)
+	for _, c := range open.in(Window{opened, end}) {
+		if n == 0 || c.at-last > burstGap {
+			n, begun = 0, c.at
+		}
+		n, last = n+1, c.at
+		if n > most {
+			most, at = n, begun
+		}
+	}
+	return most, at
+}
+
+func (b *breaker) closes(w *watch) claim {
+	limit := time.Duration(b.ClosesWithin)
+	if limit == 0 {
+		return claim{}
+	}
+	if !w.isReverted {
+		return claim{verdict: Inconclusive, pending: w.live, why: "the fault was not reverted, so the breaker had no chance to close"}
+	}
+	closed, isClosed, demand := w.closed()
+	took := closed - w.reverted
+	switch {
+	case isClosed && took <= limit:
+		return claim{verdict: Pass, measured: "closed after " + short(took), margin: against(took.Seconds(), limit.Seconds())}
+	case isClosed:
+		return claim{verdict: Fail, measured: "closed after " + short(took), margin: against(took.Seconds(), limit.Seconds()),
+			why: fmt.Sprintf("the breaker on %s closed only after %s (needed within %s)", b.Edge, short(took), short(limit))}
+	case w.now < w.reverted+limit+wireSpan:
+		return claim{verdict: Inconclusive, measured: "not closed yet", pending: w.live,
+			why: fmt.Sprintf("the breaker on %s was watched for %s after the fault, it has %s to close", b.Edge, short(w.now-w.reverted), short(limit))}
+	case !demand:
+		return claim{verdict: Inconclusive, measured: "not closed", why: "after the fault nothing asked the caller of " + b.Edge}
+	default:
+		return claim{verdict: Fail, measured: "not closed",
+			why: fmt.Sprintf("the breaker on %s did not close again: %s after the fault the edge still carries less than half its traffic", b.Edge, short(w.now-w.reverted))}
+	}
+}
+
+// closed looks for the first second of traffic after the fault, and says
+// whether there was demand for any.
+func (w *watch) closed() (at time.Duration, closed, demand bool) {
+	starts := []time.Duration{w.reverted}
+	for _, c := range w.edge.in(Window{w.reverted, w.now}) {
+		starts = append(starts, c.at)
+	}
+	for _, t := range starts {
+		span := Window{t, t + wireSpan}
+		if span.To <= w.now && w.edge.rate(span) >= flowingShare*w.edgeRate {
+			return t, true, true
+		}
+	}
+	rest := Window{w.reverted, w.now}
+	return 0, false, w.demand.rate(rest) >= flowingShare*w.demandRate
+}

@@ -1,0 +1,78 @@
+package verdict
+
+import (
+	"fmt"
+	"strings"
+
+	"squall/scenarios/spec"
+)
+
+// conclude takes the worst of the findings; none at all is inconclusive.
+func conclude(v *View, sc *spec.Scenario, findings []Finding) Result {
+	r := Result{Verdict: Inconclusive, Findings: findings}
+	if v.Run.End != nil {
+		r.Dirty = v.Run.End.Dirty
+	}
+	worst := -1
+	for i, f := range findings {
+		if worst < 0 || rank(f.Verdict) > rank(findings[worst].Verdict) {
+			worst, r.Verdict = i, f.Verdict
+		}
+	}
+	r.Sentence = sentence(v, sc, r, worst)
+	return r
+}
+
+// sentence is the verdict and its cause.
+func sentence(v *View, sc *spec.Scenario, r Result, worst int) string {
+	if len(r.Dirty) > 0 {
+		s := "dirty: not restored: " + r.Dirty[0]
+		if n := len(r.Dirty) - 1; n > 0 {
+			s += fmt.Sprintf(" (and %d more)", n)
+		}
+		return s + "; run squall heal; the verdict was " + string(r.Verdict)
+	}
+	if worst < 0 {
+		return string(r.Verdict) + ": nothing was judged"
+	}
+	if r.Verdict == Pass {
+		return "pass: " + passed(v, sc, r)
+	}
+	f := r.Findings[worst]
+	s := string(r.Verdict) + ": "
+	if f.Group != "evidence" {
+		s += f.ID + ": "
+	}
+	s += f.Why
+	if n := others(r.Findings, worst); n > 0 {
+		s += fmt.Sprintf(" (and %s)", plural(n, "more broken assertion"))
+	}
+	return s
+}
+
+// others counts further findings that are as bad, where each is a cause of its own.
+func others(findings []Finding, worst int) int {
+	n := 0
+	for i, f := range findings {
+		if i != worst && f.Verdict == Fail && findings[worst].Verdict == Fail {
+			n++
+		}
+	}
+	return n
+}
+
+// passed says what held, what it held against, and how long recovery took.
+func passed(v *View, sc *spec.Scenario, r Result) string {
+	var against []string
+	for _, x := range sc.Spec.Faults {
+		_, receipt := lifecycle(v.Run, x.ID)
+		against = append(against, fmt.Sprintf("%s hit %s (%s affected)", x.Kind, x.On, affected(receipt)))
+	}
+	s := fmt.Sprintf("%q held while %s", strings.TrimSuffix(strings.TrimSpace(sc.Spec.Hypothesis), "."), strings.Join(against, " and "))
+	for _, f := range r.Findings {
+		if f.Kind == "recovery" {
+			return s + "; " + f.Measured
+		}
+	}
+	return s
+}

@@ -1,0 +1,221 @@
+package verdict
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"squall/runner/record"
+)
+
+// evidence applies the laws without which no run may pass. They are always all
+// there, in this order.
+func (j *Judge) evidence(ctx context.Context, v *View, checks []Finding) []Finding {
+	out := []Finding{j.ended(v), j.steadyHeld(checks), j.load(ctx, v)}
+	for _, x := range j.scenario.Spec.Faults {
+		out = append(out, bit(v, x.ID, x.Kind, x.On), gone(v, x.ID, x.Kind, x.On))
+	}
+	return append(out, complete(v), j.scraped(v), asserted(checks))
+}
+
+func law(id, expected string) Finding {
+	return Finding{ID: id, Kind: "evidence", Group: "evidence", Expected: expected, Verdict: Pass}
+}
+
+// ended maps how the run ended.
+func (j *Judge) ended(v *View) Finding {
+	f := law("end", "the run goes to its end")
+	end := v.Run.End
+	if end == nil {
+		f.Measured, f.Pending = "not ended", true
+		f.unclear("the run has not ended, or its runner died")
+		return f
+	}
+	f.Measured = end.Reason
+	switch end.Reason {
+	case record.EndDone:
+		f.Why = "the run went to its end"
+	case record.EndAborted:
+		f.Verdict, f.Why = Aborted, cmp.Or(end.Error, "by a guardrail")
+	case record.EndInterrupted:
+		f.Verdict, f.Why = Aborted, "by a person or a signal"
+	case record.EndNotSteady:
+		f.unclear(cmp.Or(end.Error, "steady state not met") + "; nothing was injected")
+	default:
+		f.Verdict, f.Why = Error, cmp.Or(end.Error, "the runner gave no reason")
+	}
+	return f
+}
+
+func (j *Judge) steadyHeld(checks []Finding) Finding {
+	f := law("steady-held", "the steady state holds before the fault")
+	var broken []string
+	for _, c := range checks {
+		if c.Group != "steady" {
+			continue
+		}
+		f.Samples++
+		if c.Verdict != Pass {
+			broken = append(broken, c.ID+": "+c.Why)
+		}
+		f.Pending = f.Pending || c.Pending
+	}
+	f.Measured = fmt.Sprintf("%d of %d checks held", f.Samples-len(broken), f.Samples)
+	switch {
+	case f.Samples == 0:
+		f.unclear("no steady state is declared")
+	case len(broken) > 0:
+		f.unclear(broken[0])
+		f.Details = bounded(broken)
+	default:
+		f.Why = "the steady state held in the baseline"
+	}
+	return f
+}
+
+// bit wants a receipt: the fault affected something.
+func bit(v *View, id, kind, on string) Finding {
+	f := law("fault-bit:"+id, "a receipt from "+kind+" on "+on)
+	state, receipt := lifecycle(v.Run, id)
+	f.Measured = "nothing affected"
+	if receipt.Hits > 0 {
+		f.Measured = affected(receipt)
+	}
+	f.Samples = int(receipt.Hits)
+	_, injected := state[record.FaultInjected]
+	failed, isFailed := state[record.FaultFailed]
+	switch {
+	case isFailed:
+		f.Verdict, f.Why = Error, fmt.Sprintf("%s on %s failed: %s", kind, on, failed.Error)
+	case receipt.Hits > 0:
+		f.Why = fmt.Sprintf("%s hit %s: %s affected", kind, on, affected(receipt))
+	case !injected:
+		f.Pending = v.Live()
+		f.unclear(fmt.Sprintf("%s on %s was never injected", kind, on))
+	default:
+		f.Pending = v.Live()
+		f.unclear(fmt.Sprintf("%s on %s never bit: nothing was affected", kind, on))
+	}
+	return f
+}
+
+// affected is "412 requests".
+func affected(r record.Receipt) string {
+	if r.Hits == 1 {
+		return "1 " + strings.TrimSuffix(r.Unit, "s")
+	}
+	return fmt.Sprintf("%d %s", r.Hits, r.Unit)
+}
+
+// gone wants to have seen that nothing of the fault is left.
+func gone(v *View, id, kind, on string) Finding {
+	f := law("fault-gone:"+id, kind+" on "+on+" seen gone")
+	state, _ := lifecycle(v.Run, id)
+	_, injected := state[record.FaultInjected]
+	_, reverted := state[record.FaultReverted]
+	_, isGone := state[record.FaultGone]
+	switch {
+	case isGone:
+		f.Measured, f.Why = "gone", kind+" on "+on+" was seen gone"
+	case !injected && !reverted:
+		f.Measured, f.Pending = "never injected", v.Live()
+		f.unclear(kind + " on " + on + " was never injected")
+	case v.Live():
+		f.Measured, f.Pending = "in force", true
+		f.unclear(kind + " on " + on + " is still in force")
+	case reverted:
+		f.Measured = "reverted"
+		f.Verdict, f.Why = Error, kind+" on "+on+" was reverted but not seen gone"
+	default:
+		f.Measured = "not reverted"
+		f.Verdict, f.Why = Error, kind+" on "+on+" was not reverted: squall heal"
+	}
+	return f
+}
+
+// lifecycle returns the last event of each state of a fault, and its fullest receipt.
+func lifecycle(run *record.Run, id string) (map[record.FaultState]record.FaultEvent, record.Receipt) {
+	states := map[record.FaultState]record.FaultEvent{}
+	var receipt record.Receipt
+	for _, e := range run.Faults {
+		if e.ID != id {
+			continue
+		}
+		states[e.State] = e
+		if e.Receipt != nil && e.Receipt.Hits >= receipt.Hits {
+			receipt = *e.Receipt
+		}
+	}
+	return states, receipt
+}
+
+// complete wants a record without gaps.
+func complete(v *View) Finding {
+	f := law("record", "a record without gaps")
+	f.Measured = plural(len(v.Run.Gaps), "gap")
+	f.Details = bounded(slices.Clone(v.Run.Gaps))
+	switch {
+	case len(v.Run.Gaps) > 0:
+		f.unclear("the record has gaps: " + v.Run.Gaps[0])
+	case v.Run.End == nil:
+		f.Pending = true
+		f.unclear("the record has no end")
+	default:
+		f.Why = "the record is complete"
+	}
+	return f
+}
+
+// scraped wants data from every source at least once.
+func (j *Judge) scraped(v *View) Finding {
+	f := law("scrapes", "metrics from every source")
+	up := map[string]int{}
+	for name, s := range j.system.Spec.Services {
+		if s.Metrics != "" {
+			up[name] = 0
+		}
+	}
+	up["k6"] = 0
+	for _, s := range v.Run.Scrapes {
+		if s.Up {
+			up[s.Source]++
+			f.Samples++
+		}
+	}
+	var silent []string
+	for _, name := range slices.Sorted(maps.Keys(up)) {
+		if up[name] == 0 {
+			silent = append(silent, name)
+		}
+	}
+	f.Measured = fmt.Sprintf("%d of %d sources", len(up)-len(silent), len(up))
+	switch {
+	case j.feedErr != nil:
+		f.Verdict, f.Why = Error, j.feedErr.Error()
+	case len(silent) > 0:
+		f.Pending = v.Live()
+		f.unclear("no metrics from " + strings.Join(silent, ", "))
+	default:
+		f.Why = "every source gave metrics"
+	}
+	return f
+}
+
+// asserted wants something that could have failed.
+func asserted(checks []Finding) Finding {
+	f := law("assertions", "at least one assertion")
+	for _, c := range checks {
+		if c.Group == "expect" {
+			f.Samples++
+		}
+	}
+	f.Measured = plural(f.Samples, "assertion")
+	f.Why = "something was asserted"
+	if f.Samples == 0 {
+		f.unclear("nothing is asserted")
+	}
+	return f
+}

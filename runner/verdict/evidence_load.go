@@ -1,0 +1,157 @@
+package verdict
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"squall/runner/record"
+)
+
+// What makes a generator starved.
+const (
+	leastAchieved = 0.98  // of the iterations that were due
+	mostDropped   = 0.005 // of the iterations that were due
+)
+
+// load wants the generator to have offered what was asked for, in every phase.
+func (j *Judge) load(ctx context.Context, v *View) Finding {
+	f := law("load", "at least 98% of the arrivals, at most 0.5% dropped")
+	flowing, stopped := false, v.Now
+	for _, e := range v.Run.Loads {
+		switch {
+		case e.Error != "":
+			f.Verdict, f.Why = Error, "the load generator failed: "+e.Error
+			return f
+		case e.Event == "flowing":
+			flowing = true
+		case e.Event == "stopped":
+			stopped = e.T
+		}
+	}
+	if !flowing {
+		f.Pending = v.Live()
+		f.unclear("the load generator never delivered")
+		return f
+	}
+	if err := j.phasesLoaded(ctx, v, &f, stopped); err != nil {
+		f.broken(fmt.Errorf("load: %w", err))
+	}
+	return f
+}
+
+// offered is what the generator did in one phase.
+type offered struct {
+	phase             string
+	due               float64
+	achieved, dropped float64
+}
+
+func (o offered) String() string {
+	return fmt.Sprintf("%s: %s of %s iterations, %s dropped", o.phase, trimmed(o.achieved, 0), trimmed(o.due, 0), trimmed(o.dropped, 0))
+}
+
+func (o offered) starved() bool {
+	// One iteration may fall on either side of a phase's edge.
+	return o.achieved < leastAchieved*o.due-1 || o.dropped > mostDropped*o.due
+}
+
+func (j *Judge) phasesLoaded(ctx context.Context, v *View, f *Finding, stopped time.Duration) error {
+	perIteration, err := j.perIteration(ctx, v)
+	if err != nil {
+		return err
+	}
+	var due, achieved float64
+	for _, phase := range []string{"baseline", "fault", "recovery"} {
+		w, open, found := v.phase(phase)
+		f.Pending = f.Pending || open
+		if !found {
+			continue
+		}
+		o, err := j.offered(ctx, v, phase, w, stopped, perIteration)
+		if err != nil {
+			return err
+		}
+		due, achieved = due+o.due, achieved+o.achieved
+		f.Details = append(f.Details, o.String())
+		if o.starved() && f.Verdict == Pass {
+			f.unclear("the load generator was starved in " + o.String())
+		}
+	}
+	f.Samples = int(math.Round(achieved))
+	switch {
+	case due == 0 || achieved == 0:
+		f.unclear("no iterations of the load were recorded")
+	case f.Verdict == Pass:
+		f.Why = "the load was as asked for in every phase"
+	}
+	if due > 0 {
+		f.Measured, f.Margin = percent(math.Min(1, achieved/due)), signed(100*(achieved/due-leastAchieved))+" points"
+	}
+	return nil
+}
+
+// offered counts what began in a phase. Operations are counted by their start:
+// iterations are counted when they end, so slow ones would look like missing ones.
+func (j *Judge) offered(ctx context.Context, v *View, phase string, w Window, stopped time.Duration, perIteration float64) (offered, error) {
+	o := offered{phase: phase}
+	if phase == "recovery" {
+		// What begins right before the generator is stopped may leave no trace.
+		w.To = max(w.From, min(w.To, stopped-time.Second))
+	}
+	if w.length() <= 0 {
+		return o, nil
+	}
+	o.due = j.arrival(v.Run) * w.length().Seconds()
+	o.achieved = float64(len(begun(v.Run).in(w)))
+	var err error
+	if perIteration > 0 {
+		o.achieved /= perIteration
+	} else if o.achieved, _, err = v.metrics.increase(ctx, "k6_iterations_total", w); err != nil {
+		return o, err
+	}
+	o.dropped, _, err = v.metrics.increase(ctx, "k6_dropped_iterations_total", w)
+	return o, err
+}
+
+// begun are the operations by their start. One that was cut off when the
+// generator was stopped has no line, but it is on the wire of the load's edges.
+func begun(run *record.Run) calls {
+	cs := operations(run)
+	seen := make(map[string]bool, len(run.Operations))
+	for _, o := range run.Operations {
+		seen[o.ID] = true
+	}
+	for i := range run.Exchanges {
+		x := &run.Exchanges[i]
+		if caller, _ := ends(x.Edge); caller != loadCaller || x.Op == "" || seen[x.Op] {
+			continue
+		}
+		seen[x.Op] = true
+		cs = append(cs, call{at: run.T(x.At)})
+	}
+	return cs.sorted()
+}
+
+// perIteration is how many operations one iteration does, 0 if there are none.
+func (j *Judge) perIteration(ctx context.Context, v *View) (float64, error) {
+	if len(v.Run.Operations) == 0 || v.Now == 0 {
+		return 0, nil
+	}
+	iterations, _, err := v.metrics.increase(ctx, "k6_iterations_total", Window{0, v.Now})
+	if err != nil || iterations == 0 {
+		return 0, err
+	}
+	// Operations that were cut off have a line but no iteration; rounding takes that out.
+	return math.Max(1, math.Round(float64(len(v.Run.Operations))/iterations)), nil
+}
+
+func (j *Judge) arrival(run *record.Run) float64 {
+	for _, e := range run.Loads {
+		if e.Arrival > 0 {
+			return e.Arrival
+		}
+	}
+	return j.scenario.Spec.Load.Arrival.PerSecond
+}

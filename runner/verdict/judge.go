@@ -1,0 +1,240 @@
+package verdict
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"squall/runner/metrics"
+	"squall/runner/record"
+	"squall/scenarios/spec"
+)
+
+// minGuardrail is the least number of samples a guardrail acts on: its window
+// is short, and it must not wait for certainty.
+const minGuardrail = 10
+
+// Judge judges one run, once or again and again while it goes on. It keeps the
+// metrics of the run it has seen so far and is not safe for concurrent use.
+type Judge struct {
+	scenario *spec.Scenario
+	system   *spec.System
+	checks   []declared
+
+	run     *record.Run
+	metrics *querier
+	fed     int   // scrapes of run already in the store
+	feedErr error // a scrape that the store refused
+}
+
+// declared is a check ready to be used.
+type declared struct {
+	Declared
+	kind    Kind
+	checker Checker
+}
+
+// NewJudge decodes every check of a scenario. With problems, the judge is nil.
+func NewJudge(scenario *spec.Scenario, system *spec.System) (*Judge, spec.Problems) {
+	j := &Judge{scenario: scenario, system: system}
+	var ps spec.Problems
+	add := func(c spec.Check, group string, hold time.Duration) {
+		d, more := declare(Declared{Check: c, Group: group, For: hold, Scenario: scenario, System: system})
+		j.checks, ps = append(j.checks, d), append(ps, more...)
+	}
+	for _, c := range scenario.Spec.Steady {
+		add(c, "steady", 0)
+	}
+	for _, c := range scenario.Spec.Expect {
+		add(c, "expect", 0)
+	}
+	for _, g := range scenario.Spec.Guardrails {
+		add(g.Check, "guardrail", time.Duration(g.For))
+	}
+	if len(ps) > 0 {
+		ps.Sort()
+		return nil, ps
+	}
+	return j, nil
+}
+
+// Check reports every mistake in the checks of a scenario.
+func Check(scenario *spec.Scenario, system *spec.System) spec.Problems {
+	_, ps := NewJudge(scenario, system)
+	return ps
+}
+
+func declare(d Declared) (declared, spec.Problems) {
+	k, ok := builtins[d.Kind]
+	if !ok {
+		return declared{}, spec.Problems{{Pos: d.Pos, Msg: fmt.Sprintf("unknown check kind %q", d.Kind),
+			Suggest: spec.Suggest(d.Kind, slices.Sorted(maps.Keys(builtins)))}}
+	}
+	ps := misused(d, k)
+	checker, more := k.New(d)
+	if k.Fixed || d.During == "" {
+		d.During = k.During
+	}
+	if d.During == "" {
+		d.During = map[string]string{"steady": "baseline", "expect": "fault", "guardrail": "run"}[d.Group]
+	}
+	return declared{d, k, checker}, append(ps, more...)
+}
+
+// misused checks the fields that every check has against its kind.
+func misused(d Declared, k Kind) spec.Problems {
+	var ps spec.Problems
+	fail := func(field, msg string) {
+		at := d.Pos
+		if p := d.Src.At(field); p.Line > 0 {
+			at = p
+		}
+		ps = append(ps, spec.Problem{Pos: at, Msg: msg})
+	}
+	bounded := len(boundsOf(d.Check)) > 0
+	switch {
+	case k.Bounds == BoundsRequired && !bounded:
+		fail("", k.Name+" needs a bound: atLeast, atMost, above or below")
+	case k.Bounds == BoundsRefused && bounded:
+		fail("", k.Name+" takes no atLeast, atMost, above or below; see squall explain "+k.Name)
+	}
+	switch {
+	case d.Group == "guardrail" && k.Bounds == BoundsRefused:
+		fail("", "a guardrail is an slo or a promql check, not "+k.Name)
+	case d.Group == "guardrail" && d.During != "":
+		fail("during", "during: a guardrail watches the last "+short(d.For)+" all along")
+	case d.Group == "steady" && k.Fixed:
+		fail("", k.Name+" looks at more than the baseline, so it is no steady state")
+	case k.Fixed && d.During != "":
+		fail("during", "during: "+k.Name+" chooses its own window")
+	}
+	return ps
+}
+
+// Judge judges all there is of the run: laws of evidence, steady state,
+// assertions and guardrails. On a run that has not ended it says what could be
+// said now; such findings are pending and the run is inconclusive.
+func (j *Judge) Judge(ctx context.Context, run *record.Run) Result {
+	v := j.view(run)
+	var findings []Finding
+	for _, c := range j.checks {
+		findings = append(findings, j.finding(ctx, v, c))
+	}
+	findings = append(j.evidence(ctx, v, findings), findings...)
+	return conclude(v, j.scenario, findings)
+}
+
+// Steady judges the steady state; anything but pass means that it does not hold.
+func (j *Judge) Steady(ctx context.Context, run *record.Run) []Finding {
+	return j.group(ctx, run, "steady")
+}
+
+// Guardrails judges each guardrail over its last window: Fail means abort.
+func (j *Judge) Guardrails(ctx context.Context, run *record.Run) []Finding {
+	v := j.view(run)
+	var out []Finding
+	for _, c := range j.checks {
+		if c.Group == "guardrail" {
+			out = append(out, v.guardrailAt(ctx, c, v.Now))
+		}
+	}
+	return out
+}
+
+// Recovered reports that the recovery has shown all it can: no assertion that
+// the running system can still meet is open. Assertions on the books, which are
+// read later, are not waited for.
+func (j *Judge) Recovered(ctx context.Context, run *record.Run) bool {
+	v := j.view(run)
+	for _, c := range j.checks {
+		if c.Group != "expect" || c.kind.NeedsBooks {
+			continue
+		}
+		if f := j.finding(ctx, v, c); f.Pending && f.Verdict != Pass {
+			return false
+		}
+	}
+	return true
+}
+
+func (j *Judge) group(ctx context.Context, run *record.Run, group string) []Finding {
+	v := j.view(run)
+	var out []Finding
+	for _, c := range j.checks {
+		if c.Group == group {
+			out = append(out, j.finding(ctx, v, c))
+		}
+	}
+	return out
+}
+
+// view brings the store up to date with the run.
+func (j *Judge) view(run *record.Run) *View {
+	if j.run != run {
+		j.run, j.fed, j.feedErr = run, 0, nil
+		j.metrics = &querier{store: metrics.NewStore(), engine: metrics.NewEngine(), zero: run.Header.Started}
+	}
+	var err error
+	if j.fed, err = j.metrics.feed(run.Scrapes, j.fed); err != nil && j.feedErr == nil {
+		j.feedErr = err
+	}
+	return &View{Run: run, System: j.system, Now: newest(run), metrics: j.metrics}
+}
+
+func (j *Judge) finding(ctx context.Context, v *View, c declared) Finding {
+	if c.Group == "guardrail" {
+		return v.guardrail(ctx, c)
+	}
+	f := c.blank()
+	w, open, found := v.phase(c.During)
+	if found {
+		f.Window = &w
+	}
+	_, injected := firstState(v.Run, record.FaultInjected, anyFault)
+	switch {
+	case c.Group == "expect" && !injected:
+		f.Pending = v.Live()
+		f.unclear("not judged: no fault was injected")
+		return f
+	case !found:
+		f.Pending = v.Live()
+		f.unclear("phase " + c.During + " never ran")
+		return f
+	case c.kind.NeedsBooks && v.Live() && !booksRead(v.Run):
+		f.Pending = true
+		f.unclear("the books are read after the load")
+		return f
+	}
+	f.Pending = open && !c.kind.Fixed
+	run(ctx, c, v, &f)
+	if c.Group == "steady" && f.Verdict == Fail {
+		f.unclear("steady state not met: " + f.Why) // the system broke nothing that was promised under the fault
+	}
+	return f
+}
+
+func (c declared) blank() Finding {
+	least := c.kind.MinSamples
+	if c.Group == "guardrail" {
+		least = min(least, minGuardrail)
+	}
+	if c.MinSamples > 0 {
+		least = c.MinSamples
+	}
+	return Finding{
+		ID: c.ID, Kind: c.Kind, Group: c.Group, During: c.During, MinSamples: least, Pos: c.Pos,
+		Verdict: Error, Why: "the check gave no verdict",
+	}
+}
+
+// run lets the checker judge. One that panics is an error, not the end.
+func run(ctx context.Context, c declared, v *View, f *Finding) {
+	defer func() {
+		if p := recover(); p != nil {
+			f.Verdict, f.Why = Error, fmt.Sprintf("check %s panicked: %v", c.Kind, p)
+		}
+	}()
+	c.checker.Judge(ctx, v, f)
+}

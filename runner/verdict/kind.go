@@ -1,0 +1,95 @@
+package verdict
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"squall/scenarios/spec"
+)
+
+// Kind describes one kind of check.
+type Kind struct {
+	Name    string // "breaker", the key in the scenario file
+	Summary string // one line
+	Doc     string // what is measured, what is too little evidence, what it cannot see
+	Params  any    // zero value of the parameter struct: source of schema and reference
+
+	// Bounds says whether atLeast, atMost, above and below go with this kind.
+	Bounds BoundUse
+	// During is the phase judged where the scenario names none; empty: the
+	// baseline for steady state, else the fault.
+	During string
+	// Fixed kinds choose their own window: the scenario's during is refused.
+	Fixed bool
+	// MinSamples is the minimum where the scenario gives none.
+	MinSamples int
+	// NeedsBooks says that it is judged on audit rows, which come after the load.
+	NeedsBooks bool
+
+	// New decodes and checks the parameters. It touches nothing.
+	New func(d Declared) (Checker, spec.Problems)
+}
+
+// BoundUse says how a kind treats the bounds of a check.
+type BoundUse int
+
+// The uses of bounds.
+const (
+	BoundsRefused BoundUse = iota
+	BoundsOptional
+	BoundsRequired
+)
+
+// Declared is a check as the scenario has it, with what it may refer to.
+type Declared struct {
+	spec.Check
+	Group    string        // steady, expect, guardrail
+	For      time.Duration // guardrails: how long it must be broken
+	Scenario *spec.Scenario
+	System   *spec.System
+}
+
+// Checker is a kind with its parameters.
+type Checker interface {
+	// Judge measures and fills the finding, whose identity, window and minimum
+	// samples are set already. It only reads the view.
+	Judge(ctx context.Context, v *View, f *Finding)
+}
+
+// builtins is written by the init functions of the kind files and never after.
+var builtins = map[string]Kind{}
+
+func builtin(k Kind) {
+	if _, dup := builtins[k.Name]; dup {
+		panic("verdict: kind registered twice: " + k.Name)
+	}
+	builtins[k.Name] = k
+}
+
+// Builtin returns the kinds of this package in order of their names.
+func Builtin() []Kind {
+	return slices.SortedFunc(maps.Values(builtins), func(a, b Kind) int { return strings.Compare(a.Name, b.Name) })
+}
+
+// decode fills the parameters of a kind.
+func (d Declared) decode(into any) spec.Problems {
+	return spec.AsProblems(d.Params.Decode(into), d.Pos)
+}
+
+// problem is a mistake in a parameter, or in the check itself where field is
+// empty or absent.
+func (d Declared) problem(field, msg, suggest string) spec.Problems {
+	at := d.Pos
+	if field == "" {
+		at = d.Params.At()
+	} else if p := d.Params.At(field); p.Line > 0 {
+		at = p
+	}
+	if at.Line == 0 {
+		at = d.Pos
+	}
+	return spec.Problems{{Pos: at, Msg: msg, Suggest: suggest}}
+}

@@ -1,0 +1,258 @@
+package verdict
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"squall/runner/record"
+	"squall/scenarios/spec"
+)
+
+func init() {
+	builtin(Kind{
+		Name:    "ledger",
+		Summary: "Every operation is in the books exactly as its outcome says.",
+		Doc: `Compares what the load was told with the services' own books, after the run. An operation answered ok has
+exactly one effect in each accountedBy source and none undone; a failed one has none left; one whose reply was
+lost may be either, but the same everywhere. The effects in each balancedBy source (which may do and undo, such
+as several providers together) add up to the same. In the terminal source no operation stays pending.
+One operation that breaks this is proof, however few there were. Too little evidence for a pass: fewer than 50
+operations, or a source that was not read.`,
+		Params:     ledger{},
+		Fixed:      true,
+		During:     "run",
+		MinSamples: 50,
+		NeedsBooks: true,
+		New:        newLedger,
+	})
+}
+
+type ledger struct {
+	Operation     string   `yaml:"operation" spec:"required" doc:"Operation of the load script: checkout."`
+	AccountedBy   []string `yaml:"accountedBy" doc:"Ledger sources that hold one effect per operation done."`
+	BalancedBy    []string `yaml:"balancedBy" doc:"Ledger sources whose effects add up to one per operation done."`
+	ExactlyOnce   bool     `yaml:"exactlyOnce" spec:"default=true" doc:"Two effects of one operation are an error; false: at least once is enough."`
+	Terminal      string   `yaml:"terminal" doc:"Ledger source with a state per operation, which must be a final one."`
+	PendingAtMost int      `yaml:"pendingAtMost" spec:"min=0" doc:"Operations that may still be pending."`
+}
+
+func newLedger(d Declared) (Checker, spec.Problems) {
+	l := &ledger{}
+	if ps := d.decode(l); ps != nil {
+		return nil, ps
+	}
+	ps := sourceProblems(d, "accountedBy", l.AccountedBy...)
+	ps = append(ps, sourceProblems(d, "balancedBy", l.BalancedBy...)...)
+	if l.Terminal != "" {
+		ps = append(ps, sourceProblems(d, "terminal", l.Terminal)...)
+	}
+	if len(l.AccountedBy)+len(l.BalancedBy) == 0 && l.Terminal == "" {
+		ps = append(ps, d.problem("", "ledger needs accountedBy, balancedBy or terminal", "")...)
+	}
+	return l, ps
+}
+
+// flaw is a way in which an operation and the books disagree.
+type flaw string
+
+// The flaws, in the order they are reported.
+const (
+	lost        flaw = "lost"        // answered ok, not in the books
+	doubled     flaw = "doubled"     // more than one effect
+	halfDone    flaw = "half-done"   // in some books, not in others; or failed and not undone
+	pending     flaw = "pending"     // not in a final state
+	unexplained flaw = "unexplained" // in the books, asked for by nobody
+)
+
+var flaws = []flaw{lost, doubled, halfDone, pending, unexplained}
+
+// tally counts the effects of one operation in one source.
+type tally struct{ plus, minus int }
+
+func (t tally) net() int { return t.plus - t.minus }
+
+// account is all that is known of one operation.
+type account struct {
+	id      string
+	outcome record.Outcome // "" for a key that no operation explains
+	tallies map[string]tally
+	state   string // in the terminal source
+}
+
+func (l *ledger) Judge(_ context.Context, v *View, f *Finding) {
+	f.Expected = l.expected()
+	accounts, why := l.accounts(v)
+	if why != "" {
+		f.unclear(why)
+		return
+	}
+	outcomes := map[record.Outcome]int{}
+	for _, o := range v.Run.Operations {
+		if o.Name == l.Operation {
+			outcomes[o.Outcome]++
+			f.Samples++
+		}
+	}
+	counts := map[flaw]int{}
+	for _, a := range accounts {
+		if fl, text := l.flaw(a); fl != "" {
+			counts[fl]++
+			f.Details = append(f.Details, fmt.Sprintf("%s: %s: %s", fl, a.id, text))
+		}
+	}
+	slices.SortStableFunc(f.Details, func(a, b string) int { return cmp.Compare(flawOrder(a), flawOrder(b)) })
+	f.Details = bounded(f.Details)
+	f.Measured = fmt.Sprintf("%d ok, %d failed, %d unknown; %s",
+		outcomes[record.OK], outcomes[record.Failed], outcomes[record.Unknown], countText(counts))
+	l.conclude(f, counts)
+}
+
+func (l *ledger) conclude(f *Finding, counts map[flaw]int) {
+	if counts[pending] <= l.PendingAtMost {
+		delete(counts, pending)
+	}
+	broken := 0
+	for _, n := range counts {
+		broken += n
+	}
+	switch {
+	case broken > 0:
+		f.Verdict, f.Margin = Fail, plural(broken, "operation")+" too many"
+		f.Why = fmt.Sprintf("the books disagree with %s: %s", plural(broken, l.Operation+" operation"), countText(counts))
+	case f.Samples < f.MinSamples:
+		f.unclear(fmt.Sprintf("%s, %d are needed", plural(f.Samples, l.Operation+" operation"), f.MinSamples))
+	default:
+		f.Verdict, f.Why = Pass, "the books hold every operation as it was answered"
+	}
+}
+
+func (l *ledger) expected() string {
+	s := "every " + l.Operation + " in the books once if done, not at all if undone"
+	if !l.ExactlyOnce {
+		s = "every " + l.Operation + " in the books if done, not at all if undone"
+	}
+	if l.Terminal != "" {
+		s += fmt.Sprintf(", at most %d pending", l.PendingAtMost)
+	}
+	return s
+}
+
+// countText lists the flaws that were found; the first three are named always.
+func countText(counts map[flaw]int) string {
+	var parts []string
+	for i, f := range flaws {
+		if i < 3 || counts[f] > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", counts[f], f))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+func flawOrder(detail string) int {
+	name, _, _ := strings.Cut(detail, ":")
+	return slices.Index(flaws, flaw(name))
+}
+
+// flaw compares one operation with the books; at most one flaw is reported.
+func (l *ledger) flaw(a *account) (flaw, string) {
+	text := l.describe(a)
+	if a.state == "pending" {
+		return pending, text
+	}
+	if a.outcome == "" {
+		return unexplained, text
+	}
+	done, fl := l.done(a)
+	if fl == "" {
+		fl = l.unbalanced(a, done)
+	}
+	if fl == "" {
+		fl = l.wrongState(a, done)
+	}
+	return fl, text
+}
+
+// done says whether the operation took place, by the accountedBy sources and
+// what the load was told, or how those contradict each other.
+func (l *ledger) done(a *account) (bool, flaw) {
+	present, absent := 0, 0
+	for _, s := range l.AccountedBy {
+		t := a.tallies[s]
+		if l.ExactlyOnce && (t.plus > 1 || t.minus > 1) {
+			return false, doubled
+		}
+		switch {
+		case t.plus == t.minus:
+			absent++
+		case t.net() > 0 && t.minus == 0:
+			present++
+		default:
+			return false, halfDone
+		}
+	}
+	switch {
+	case a.outcome == record.OK && absent > 0:
+		return true, lost
+	case a.outcome == record.Failed && present > 0, present > 0 && absent > 0:
+		return false, halfDone
+	case len(l.AccountedBy) == 0 && a.outcome == record.Unknown:
+		return l.doneByBalance(a), ""
+	default:
+		return a.outcome == record.OK || present > 0, ""
+	}
+}
+
+// doneByBalance decides an operation with a lost reply where only balances are kept.
+func (l *ledger) doneByBalance(a *account) bool {
+	if len(l.BalancedBy) == 0 {
+		return a.state != "cancelled" && a.state != ""
+	}
+	return a.tallies[l.BalancedBy[0]].net() > 0
+}
+
+func (l *ledger) unbalanced(a *account, done bool) flaw {
+	for _, s := range l.BalancedBy {
+		switch net := a.tallies[s].net(); {
+		case done && net > 1 && l.ExactlyOnce:
+			return doubled
+		case done && net < 1 && a.outcome == record.OK:
+			return lost
+		case done && net < 1, !done && net != 0:
+			return halfDone
+		}
+	}
+	return ""
+}
+
+// wrongState compares the terminal source; "cancelled" is the one final state
+// that means undone.
+func (l *ledger) wrongState(a *account, done bool) flaw {
+	switch {
+	case l.Terminal == "":
+		return ""
+	case done && a.outcome == record.OK && a.state == "":
+		return lost
+	case done && a.state == "cancelled", !done && a.state != "" && a.state != "cancelled":
+		return halfDone
+	}
+	return ""
+}
+
+func (l *ledger) describe(a *account) string {
+	outcome := string(a.outcome)
+	if outcome == "" {
+		outcome = "no operation"
+	}
+	parts := []string{outcome}
+	for _, s := range slices.Concat(l.AccountedBy, l.BalancedBy) {
+		t := a.tallies[s]
+		parts = append(parts, fmt.Sprintf("%s +%d -%d", s, t.plus, t.minus))
+	}
+	if l.Terminal != "" {
+		parts = append(parts, fmt.Sprintf("%s %s", l.Terminal, cmp.Or(a.state, "none")))
+	}
+	return strings.Join(parts, ", ")
+}

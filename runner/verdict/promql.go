@@ -1,0 +1,186 @@
+package verdict
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"squall/runner/metrics"
+	"squall/scenarios/spec"
+)
+
+// How the value over time is taken, for charts and the worst instant.
+const (
+	seriesSpan = 2 * time.Second
+	seriesStep = 500 * time.Millisecond
+)
+
+// minObservations is the least number of events behind a native histogram.
+const minObservations = 50
+
+func init() {
+	builtin(Kind{
+		Name:    "promql",
+		Summary: "A PromQL expression over a phase, against a bound.",
+		Doc: `Ordinary PromQL, evaluated at the end of the window; $window is the window's length. Metrics of the services and
+of the load generator are in one store on one clock. If the expression gives several series, every one must meet
+the bound and the worst is reported. Too little evidence: no value, NaN, fewer than 10 raw samples, or fewer than 50
+observations behind a native histogram.`,
+		Params:     promql{},
+		Bounds:     BoundsRequired,
+		MinSamples: 10,
+		New:        newPromQL,
+	})
+}
+
+type promql struct {
+	Expr string `yaml:"expr" spec:"required" doc:"Expression; promql: EXPR is the short form."`
+
+	bounds bounds
+}
+
+// FromScalar reads the short form: only the expression.
+func (p *promql) FromScalar(text string) error {
+	p.Expr = text
+	return nil
+}
+
+func newPromQL(d Declared) (Checker, spec.Problems) {
+	p := &promql{bounds: boundsOf(d.Check)}
+	if ps := d.decode(p); ps != nil {
+		return nil, ps
+	}
+	if err := metrics.Parse(p.Expr); err != nil {
+		return nil, d.problem("expr", err.Error(), "")
+	}
+	return p, nil
+}
+
+func (p *promql) Judge(ctx context.Context, v *View, f *Finding) {
+	f.Expected = p.bounds.String()
+	w := *f.Window
+	expr, err := metrics.Expand(p.Expr, w.length().Round(time.Millisecond))
+	if err != nil {
+		f.broken(err)
+		return
+	}
+	f.Expr = expr
+	q := v.metrics
+	res, err := q.engine.Instant(ctx, q.store, expr, q.at(w.To))
+	if err != nil {
+		f.broken(err)
+		return
+	}
+	ev, err := q.engine.Evidence(ctx, q.store, expr, q.at(w.To))
+	if err != nil {
+		f.broken(err)
+		return
+	}
+	f.Details = bounded(res.Warnings)
+	if err := p.overTime(ctx, v, f); err != nil {
+		f.broken(err)
+		return
+	}
+	p.conclude(f, res.Samples, ev)
+}
+
+// conclude wants enough data first, then every series within the bounds.
+func (p *promql) conclude(f *Finding, samples []metrics.Sample, ev metrics.Evidence) {
+	f.Samples = ev.Samples
+	least, noun := f.MinSamples, "sample"
+	if ev.Histograms {
+		f.Samples, noun = int(math.Round(ev.Observations)), "observation"
+		least = max(least, minObservations)
+		f.MinSamples = least
+	}
+	samples = slices.Clone(samples)
+	slices.SortStableFunc(samples, func(a, b metrics.Sample) int { return cmp.Compare(name(a), name(b)) })
+	nan := slices.ContainsFunc(samples, func(s metrics.Sample) bool { return math.IsNaN(s.V) })
+	switch {
+	case len(samples) == 0 || (nan && len(ev.Absent) > 0):
+		f.unclear(absent(ev.Absent))
+		return
+	case nan:
+		f.unclear("the expression is not a number (NaN): nothing happened in the window, or a division by zero")
+		return
+	case f.Samples < least:
+		f.unclear(fmt.Sprintf("%s, %d are needed", plural(f.Samples, noun), least))
+		return
+	}
+	p.compare(f, samples)
+}
+
+func (p *promql) compare(f *Finding, samples []metrics.Sample) {
+	bad := samples[0]
+	broken := 0
+	for _, s := range samples {
+		if p.bounds.worse(s.V, bad.V) {
+			bad = s
+		}
+		if !p.bounds.met(s.V) {
+			broken++
+		}
+	}
+	f.Measured, f.Margin = p.bounds.format(bad.V), p.bounds.margin(bad.V)
+	of := ""
+	if len(samples) > 1 {
+		f.Measured += " " + name(bad)
+		of = fmt.Sprintf(" (%d of %d series)", broken, len(samples))
+	}
+	if broken == 0 {
+		f.Verdict, f.Why = Pass, "measured "+f.Measured
+		return
+	}
+	f.Verdict, f.Why = Fail, fmt.Sprintf("measured %s, not %s%s", f.Measured, p.bounds, of)
+}
+
+// overTime evaluates the expression with a short window all along.
+func (p *promql) overTime(ctx context.Context, v *View, f *Finding) error {
+	if f.Group == "guardrail" || f.Window.length() < seriesSpan {
+		return nil
+	}
+	expr, err := metrics.Expand(p.Expr, seriesSpan)
+	if err != nil {
+		return err
+	}
+	all, err := v.metrics.series(ctx, expr, Window{f.Window.From + seriesSpan, f.Window.To}, seriesStep)
+	if err != nil {
+		return err
+	}
+	f.Series = p.envelope(all)
+	f.Worst = worst(p.bounds, f.Series)
+	return nil
+}
+
+// envelope is the worst of several series at each instant.
+func (p *promql) envelope(all [][]Point) []Point {
+	at := map[time.Duration]float64{}
+	for _, s := range all {
+		for _, pt := range s {
+			if v, ok := at[pt.T]; !math.IsNaN(pt.V) && !math.IsInf(pt.V, 0) && (!ok || p.bounds.worse(pt.V, v)) {
+				at[pt.T] = pt.V
+			}
+		}
+	}
+	out := make([]Point, 0, len(at))
+	for _, t := range slices.Sorted(maps.Keys(at)) {
+		out = append(out, Point{t, at[t]})
+	}
+	return out
+}
+
+// name prints the labels of a sample.
+func name(s metrics.Sample) string {
+	parts := make([]string, 0, len(s.Labels))
+	for _, k := range slices.Sorted(maps.Keys(s.Labels)) {
+		if k != "__name__" {
+			parts = append(parts, fmt.Sprintf("%s=%q", k, s.Labels[k]))
+		}
+	}
+	return metrics.Name(s.Labels) + "{" + strings.Join(parts, ", ") + "}"
+}

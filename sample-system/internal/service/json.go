@@ -1,0 +1,93 @@
+package service
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+)
+
+// MaxBody bounds a request body; an order is about 150 bytes.
+const MaxBody = 8 << 10
+
+// Problem is an error answer as of RFC 9457, application/problem+json.
+type Problem struct {
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail,omitempty"`
+	// Executed false says for certain that nothing was done; absent, that this
+	// is not known or does not apply.
+	Executed *bool `json:"executed,omitempty"`
+}
+
+// NotExecuted adds to a Problem that nothing was done.
+func (p Problem) NotExecuted() Problem {
+	p.Executed = new(bool)
+	return p
+}
+
+// Error makes a Problem an error that a Handler may return.
+func (p Problem) Error() string { return fmt.Sprintf("%d %s: %s", p.Status, p.Title, p.Detail) }
+
+// BadRequest is the answer to input that cannot be read.
+func BadRequest(detail string) Problem {
+	return Problem{Status: http.StatusBadRequest, Title: "bad request", Detail: detail}
+}
+
+// Invalid is the answer to input that can be read but makes no sense.
+func Invalid(detail string) Problem {
+	return Problem{Status: http.StatusUnprocessableEntity, Title: "invalid", Detail: detail}
+}
+
+// WriteProblem sends an error answer.
+func WriteProblem(w http.ResponseWriter, p Problem) {
+	write(w, p.Status, "application/problem+json", p)
+}
+
+// WriteJSON sends v.
+func WriteJSON(w http.ResponseWriter, status int, v any) error {
+	write(w, status, "application/json", v)
+	return nil
+}
+
+func write(w http.ResponseWriter, status int, contentType string, v any) {
+	w.Header().Set("Content-Type", contentType)
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v) // the status is out; a reader that is gone needs no answer
+}
+
+// ReadJSON decodes a request body strictly: at most MaxBody bytes, one value,
+// no unknown fields. Its errors are Problems.
+func ReadJSON(w http.ResponseWriter, r *http.Request, v any) error {
+	return InputProblem(DecodeJSON(http.MaxBytesReader(w, r.Body, MaxBody), v))
+}
+
+// InputProblem is the answer to a body that could not be read.
+func InputProblem(err error) error {
+	var p Problem
+	var tooLarge *http.MaxBytesError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &p):
+		return p
+	case errors.As(err, &tooLarge):
+		return Problem{Status: http.StatusRequestEntityTooLarge, Title: "body too large", Detail: err.Error()}
+	default:
+		return BadRequest(err.Error())
+	}
+}
+
+// DecodeJSON reads exactly one JSON value without unknown fields.
+func DecodeJSON(r io.Reader, v any) error {
+	dec := json.NewDecoder(r)
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(v); err != nil {
+		return fmt.Errorf("decode body: %w", err)
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("decode body: more than one JSON value")
+	}
+	return nil
+}

@@ -1,0 +1,89 @@
+// Idempotent refund.
+//
+// Answers: a refund whose reply is lost and that is therefore sent again, and a
+// refund that overtakes its charge. The order is marked as refunded in the
+// same transaction as the books, so the second refund finds the mark, and a
+// later charge is refused by it (a tombstone).
+// Numbers: none; marks are kept for good.
+// Costs: one row per refunded order.
+// Breaks without it: scenario compensation, when the reply of a
+// refund is lost. Off switch: D18, the mark is not looked at.
+
+package payments
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"squall/sample-system/internal/defect"
+)
+
+type refunds struct {
+	book      *book
+	twice     bool // D18
+	reconcile func()
+}
+
+func refundsTwice(defects defect.Set) bool { return defects.Has(defect.RefundTwice) }
+
+// refund gives back whatever was charged for the order, once. When it returns,
+// the refund is durable; the reconciler carries it to the provider.
+func (r *refunds) refund(ctx context.Context, order string) error {
+	ctx = context.WithoutCancel(ctx) // a caller that hangs up has still asked
+	err := r.book.db.Tx(ctx, func(tx *sql.Tx) error {
+		done, err := isRefunded(ctx, tx, order)
+		if err != nil || done && !r.twice {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, `INSERT OR IGNORE INTO refunded VALUES (?)`, order); err != nil {
+			return err
+		}
+		return giveBack(ctx, tx, order)
+	})
+	if err != nil {
+		return fmt.Errorf("refund order %s: %w", order, err)
+	}
+	r.reconcile()
+	return nil
+}
+
+// giveBack books a refund of every attempt that took money. Those still under
+// way see the mark when they end, see book.charged.
+func giveBack(ctx context.Context, tx *sql.Tx, order string) error {
+	taken, err := attempts(ctx, tx, `WHERE order_id = ? AND state IN ('charged', 'refund', 'refunded')`, order)
+	if err != nil {
+		return err
+	}
+	for _, a := range taken {
+		if err := enter(ctx, tx, a, -1, "refund"); err != nil {
+			return err
+		}
+		if err := setState(ctx, tx, a.id, attemptRefund); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+// attempts selects attempts by the given clauses.
+func attempts(ctx context.Context, q querier, clauses string, args ...any) ([]attempt, error) {
+	rows, err := q.QueryContext(ctx, `SELECT id, key, order_id, provider, state, failures FROM attempts `+clauses, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var as []attempt
+	for rows.Next() {
+		var a attempt
+		if err := rows.Scan(&a.id, &a.key, &a.order, &a.provider, &a.state, &a.failures); err != nil {
+			return nil, err
+		}
+		as = append(as, a)
+	}
+	return as, rows.Err()
+}

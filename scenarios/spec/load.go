@@ -1,0 +1,68 @@
+package spec
+
+import (
+	"reflect"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// Load reads a scenario file. The scenario is usable only where there are no
+// problems; files that it names are not touched.
+func Load(path string) (*Scenario, Problems) {
+	src, ps := readFile(path)
+	if len(ps) > 0 {
+		return nil, ps
+	}
+	return Parse(path, src)
+}
+
+// Parse reads the text of a scenario file; file is its name in problems. With
+// problems, the scenario holds what could be read, or is nil.
+func Parse(file string, src []byte) (*Scenario, Problems) {
+	s := &Scenario{File: file}
+	root, d := decodeRoot(file, src, s)
+	if root == nil {
+		return nil, d.problems
+	}
+	v := validator{root: Node{at: d.pos(root), node: root}, problems: d.problems}
+	v.scenario(s)
+	return s, v.problems.Unique()
+}
+
+// LoadSystem reads a system file and the SLO files it names.
+func LoadSystem(path string) (*System, Problems) {
+	src, ps := readFile(path)
+	if len(ps) > 0 {
+		return nil, ps
+	}
+	s, ps := ParseSystem(path, src)
+	if s == nil {
+		return nil, ps
+	}
+	return s, append(ps, s.loadSLOs()...).Unique()
+}
+
+// ParseSystem reads the text of a system file without the SLO files it names.
+func ParseSystem(file string, src []byte) (*System, Problems) {
+	s := &System{File: file}
+	root, d := decodeRoot(file, src, s)
+	if root == nil {
+		return nil, d.problems
+	}
+	s.src = Node{at: d.pos(root), node: root}
+	v := validator{root: s.src, problems: d.problems}
+	v.system(s)
+	return s, v.problems.Unique()
+}
+
+// decodeRoot decodes the one document of a file into a pointer to a struct.
+func decodeRoot(file string, src []byte, into any) (*yaml.Node, *decoder) {
+	d := &decoder{file: file}
+	root, ps := parseOne(file, src)
+	if len(ps) > 0 {
+		d.problems = ps
+		return nil, d
+	}
+	d.value(reflect.ValueOf(into).Elem(), root, "")
+	return root, d
+}

@@ -1,0 +1,146 @@
+package spec
+
+import (
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Client is the caller that stands for the load generator.
+const Client = "client"
+
+// reserved names have a meaning of their own in edges and references.
+var reserved = map[string]string{
+	Client: "the load generator",
+	"self": "the service itself, in ${self.PORT}",
+}
+
+func (v *validator) system(s *System) {
+	for _, name := range sorted(s.Spec.Services) {
+		v.service(name, s)
+	}
+	for _, e := range s.Spec.Edges {
+		v.edge(e, s.Spec.Services)
+	}
+	for _, name := range sorted(s.Spec.Ledger) {
+		v.books(name, s)
+	}
+}
+
+func (v *validator) service(name string, s *System) {
+	svc := s.Spec.Services[name]
+	at := func(path ...string) Pos {
+		return v.root.At(append([]string{"spec", "services", name}, path...)...)
+	}
+	if meaning := reserved[name]; meaning != "" {
+		v.fail(at(), "no service can be called %q: that is %s", name, meaning)
+	}
+	if (svc.Metrics != "" || svc.Ready.HTTP != "") && !slices.Contains(svc.Ports, svc.Port) {
+		v.suggest(at("port"), Suggest(svc.Port, svc.Ports), "service %s has no port %s, from which metrics and readiness are read", name, quote(svc.Port))
+	}
+	for i, arg := range svc.Command {
+		v.references(name, arg, at("command", strconv.Itoa(i)), s.Spec.Services)
+	}
+	for _, key := range sorted(svc.Env) {
+		v.references(name, svc.Env[key], at("env", key), s.Spec.Services)
+	}
+	v.serviceDefects(svc, s.Spec.Defects, at)
+	for _, e := range s.Spec.Edges {
+		if _, set := svc.Env[e.Env]; set && e.Caller == name {
+			v.fail(at("env", e.Env), "env: %s is set by the edge %s: leave it out here", e.Env, e.Name())
+		}
+	}
+}
+
+func (v *validator) serviceDefects(svc Service, defects *Defects, at func(...string) Pos) {
+	for i, d := range svc.Defects {
+		pos := at("defects", strconv.Itoa(i))
+		if defects == nil {
+			v.fail(pos, "defects: %s is not known: the system has no section defects", quote(d))
+		} else if _, known := defects.Known[d]; !known {
+			v.suggest(pos, Suggest(d, sorted(defects.Known)), "defects: %s is not one of defects.known", quote(d))
+		}
+	}
+}
+
+// placeholder is ${...} in a command or variable; an unclosed one matches too.
+var placeholder = regexp.MustCompile(`\$\{([^}]*)(\}?)`)
+
+// references checks ${self.PORT}, ${SERVICE.PORT}, ${data} and ${dir}.
+func (v *validator) references(self, text string, pos Pos, services map[string]Service) {
+	for _, m := range placeholder.FindAllStringSubmatch(text, -1) {
+		service, port, dotted := strings.Cut(m[1], ".")
+		if service == "self" {
+			service = self
+		}
+		svc, known := services[service]
+		switch {
+		case m[2] == "":
+			v.fail(pos, "%s is not closed: write ${...}", quote(m[0]))
+		case m[1] == "data" || m[1] == "dir":
+		case !dotted:
+			v.suggest(pos, Suggest(m[1], []string{"data", "dir"}), "${%s} means nothing: write ${data}, ${dir}, ${self.PORT} or ${SERVICE.PORT}", m[1])
+		case !known:
+			v.suggest(pos, Suggest(service, sorted(services)), "${%s} names no service", m[1])
+		case !slices.Contains(svc.Ports, port):
+			v.suggest(pos, Suggest(port, svc.Ports), "${%s}: service %s has no port %s", m[1], service, quote(port))
+		}
+	}
+}
+
+func (v *validator) edge(e Edge, services map[string]Service) {
+	if e.Caller == "" { // malformed, reported already
+		return
+	}
+	known := sorted(services)
+	if _, ok := services[e.Caller]; !ok && e.Caller != Client {
+		v.suggest(e.Pos, Suggest(e.Caller, append(known, Client)), "edge %s: there is no service %s", e.Name(), quote(e.Caller))
+	}
+	callee, ok := services[e.Callee]
+	switch {
+	case !ok:
+		v.suggest(e.Pos, Suggest(e.Callee, known), "edge %s: there is no service %s", e.Name(), quote(e.Callee))
+	case !slices.Contains(callee.Ports, e.Port):
+		v.suggest(e.Src.At("port"), Suggest(e.Port, callee.Ports), "edge %s: service %s has no port %s", e.Name(), e.Callee, quote(e.Port))
+	}
+}
+
+// books are either an endpoint of a service or a union of other sources.
+func (v *validator) books(name string, s *System) {
+	b := s.Spec.Ledger[name]
+	at := func(path ...string) Pos { return v.root.At(append([]string{"spec", "ledger", name}, path...)...) }
+	if len(b.Of) > 0 {
+		if b.Service != "" || b.Path != "" {
+			v.fail(at(), "ledger %s: give either of, or service and path", name)
+		}
+		for i, source := range b.Of {
+			v.source(name, source, at("of", strconv.Itoa(i)), s.Spec.Ledger)
+		}
+		return
+	}
+	if b.Service == "" || b.Path == "" {
+		v.fail(at(), "ledger %s: needs service and path, or of", name)
+	}
+	svc, known := s.Spec.Services[b.Service]
+	switch {
+	case b.Service == "":
+	case !known:
+		v.suggest(at("service"), Suggest(b.Service, sorted(s.Spec.Services)), "ledger %s: there is no service %s", name, quote(b.Service))
+	case !slices.Contains(svc.Ports, svc.Port):
+		v.fail(at("service"), "ledger %s: service %s has no port %s to ask", name, b.Service, quote(svc.Port))
+	}
+}
+
+// source is one that a union names: it must exist and be no union itself.
+func (v *validator) source(union, name string, pos Pos, ledger map[string]Books) {
+	b, known := ledger[name]
+	others := slices.DeleteFunc(slices.Sorted(maps.Keys(ledger)), func(s string) bool { return len(ledger[s].Of) > 0 })
+	switch {
+	case !known:
+		v.suggest(pos, Suggest(name, others), "ledger %s: there is no source %s", union, quote(name))
+	case len(b.Of) > 0:
+		v.fail(pos, "ledger %s: %s is a union itself: name its sources", union, quote(name))
+	}
+}
