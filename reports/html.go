@@ -9,6 +9,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"squall/runner/verdict"
@@ -65,6 +66,7 @@ type page struct {
 	Phases      []string
 	Seconds     []second
 	Versions    []string
+	Hypothesis  string // where the sentence does not quote it
 }
 
 // HTML writes the report: one file, nothing loaded, complete without script.
@@ -74,6 +76,9 @@ func HTML(w io.Writer, in Input) error {
 		Assertions: assertions(in.Result), Evidence: evidence(in.Result), Faults: standings(in.Run),
 		Timeline: timeline(in), Compare: compare(perPhase(in.Run)), Edges: edges(in),
 		Phases: []string{"baseline", "fault", "recovery"}, Seconds: perSecond(in.Run),
+	}
+	if !strings.Contains(in.Result.Sentence, strings.TrimSuffix(in.Run.Header.Hypothesis, ".")) {
+		p.Hypothesis = in.Run.Header.Hypothesis
 	}
 	for _, k := range slices.Sorted(maps.Keys(in.Run.Header.Versions)) {
 		p.Versions = append(p.Versions, k+" "+in.Run.Header.Versions[k])

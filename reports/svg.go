@@ -15,10 +15,10 @@ import (
 // that it is readable where scripts and styles are forbidden.
 const (
 	svgWidth  = 1120.0
-	leftEdge  = 170.0
+	leftEdge  = 232.0
 	rightEdge = svgWidth - 16
 	axisSpace = 26.0
-	laneGap   = 14.0
+	laneGap   = 20.0
 )
 
 // Colours that are told apart on light and dark ground, and by the
@@ -377,7 +377,7 @@ func (d *drawing) axis() {
 }
 
 func shorten(s string) string {
-	const most = 24
+	const most = 30
 	if r := []rune(s); len(r) > most {
 		return string(r[:most-1]) + "…"
 	}

@@ -143,6 +143,7 @@ func (c *chain) push(chunk *stream.StreamChunk) bool {
 			input = nil // wait for room
 		}
 		if slices.Equal(s.drawn(c.in.dir, c.in.c.id), c.toxics) {
+			c.in.gen.Store(s.gen)
 			select {
 			case input <- chunk:
 				c.held.Add(n)

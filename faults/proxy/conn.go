@@ -226,7 +226,7 @@ func (c *conn) kick() {
 }
 
 // reads tells whether both directions read under generation gen or later.
-func (c *conn) reads(gen uint64) bool { return c.up.gen.Load() >= gen && c.down.gen.Load() >= gen }
+func (c *conn) reads(gen uint64) bool { return c.up.reads(gen) && c.down.reads(gen) }
 
 // log writes the connection as a whole to the wire log; TCP edges have no requests.
 func (c *conn) log(word string) {
@@ -243,22 +243,28 @@ func (c *conn) log(word string) {
 // outlet writes to one socket of a connection, unless the edge hangs.
 type outlet struct {
 	c     *conn
+	in    *inlet // what it writes came from there
 	dst   *net.TCPConn
 	count *atomic.Int64
 	bytes *atomic.Int64 // of the link
 }
 
 func (c *conn) toUpstream() *outlet {
-	return &outlet{c, c.upstream, &c.sent, &c.link.bytesUp}
+	return &outlet{c, &c.up, c.upstream, &c.sent, &c.link.bytesUp}
 }
 
 func (c *conn) toCaller() *outlet {
-	return &outlet{c, c.caller, &c.out, &c.link.bytesDown}
+	return &outlet{c, &c.down, c.caller, &c.out, &c.link.bytesDown}
 }
 
 func (o *outlet) Write(p []byte) (int, error) {
-	if err := o.c.pass(); err != nil {
-		return 0, err
+	if o.c.link.current().hang != nil {
+		o.in.hung.Store(true)
+		err := o.c.pass()
+		o.in.hung.Store(false)
+		if err != nil {
+			return 0, err
+		}
 	}
 	n, err := o.dst.Write(p)
 	o.moved(int64(n))

@@ -31,9 +31,10 @@ type inlet struct {
 	src *net.TCPConn
 
 	gen   atomic.Uint64 // of the setting that bytes are being read under
+	hung  atomic.Bool   // its reader waits for a hang to end: nothing passes
 	chain *chain        // nil: no toxic acts on this direction
-	held  []*stream.StreamChunk
-	end   error // how the stream ended, once held is read
+	held  [][]byte      // came through a chain, not read yet
+	end   error         // how the stream ended, once held is read
 
 	states map[*toxic]any // of stateful toxics; they outlive a chain
 	total  atomic.Int64   // bytes read
@@ -41,6 +42,9 @@ type inlet struct {
 }
 
 func (i *inlet) link() *link { return i.c.link }
+
+// reads tells whether nothing is read under a setting older than gen.
+func (i *inlet) reads(gen uint64) bool { return i.gen.Load() >= gen || i.hung.Load() }
 
 // Read reads bytes that have passed the toxics.
 func (i *inlet) Read(p []byte) (int, error) {
@@ -102,8 +106,8 @@ func (i *inlet) spliceTo(dst *net.TCPConn, limit int64) (int64, error) {
 
 // take hands out bytes that came through a chain.
 func (i *inlet) take(p []byte) int {
-	n := copy(p, i.held[0].Data)
-	if i.held[0].Data = i.held[0].Data[n:]; len(i.held[0].Data) == 0 {
+	n := copy(p, i.held[0])
+	if i.held[0] = i.held[0][n:]; len(i.held[0]) == 0 {
 		i.held = i.held[1:]
 	}
 	i.total.Add(int64(n))
@@ -125,7 +129,7 @@ func (i *inlet) pull() {
 		}
 		if len(chunk.Data) > 0 { // slicer makes empty ones
 			i.chain.took(len(chunk.Data))
-			i.held = append(i.held[:0], chunk)
+			i.held = append(i.held[:0], chunk.Data)
 		}
 	case <-i.chain.retired:
 		i.retire(i.link().current())
@@ -138,7 +142,7 @@ func (i *inlet) retire(s *setting) {
 	held, end := i.chain.retire(still)
 	for _, chunk := range held {
 		if len(chunk.Data) > 0 {
-			i.held = append(i.held, chunk)
+			i.held = append(i.held, chunk.Data)
 		}
 	}
 	i.end = end

@@ -70,6 +70,9 @@ func newToxic(t faults.Toxic) (*toxic, error) {
 	if toxics.New(&tx.ToxicWrapper) == nil {
 		return nil, fmt.Errorf("unknown toxic type %q", t.Type)
 	}
+	if t.Type == "bandwidth" {
+		tx.Toxic = new(bandwidth)
+	}
 	if len(t.Attributes) > 0 {
 		if err := json.Unmarshal(t.Attributes, tx.Toxic); err != nil {
 			return nil, fmt.Errorf("decode attributes of %s: %w", t.Type, err)

@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"errors"
+	"flag"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +14,8 @@ import (
 	"squall/runner/app"
 )
 
+var update = flag.Bool("update", false, "rewrite the expected output in the scripts")
+
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"squall": func() { os.Exit(app.Main(app.FromOS())) },
@@ -22,9 +25,10 @@ func TestMain(m *testing.M) {
 // TestScripts runs the command-line tests that start no system.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
-		Dir:   "testdata/script",
-		Setup: shopFiles,
-		Cmds:  map[string]func(*testscript.TestScript, bool, []string){"code": code},
+		Dir:           "testdata/script",
+		Setup:         shopFiles,
+		UpdateScripts: *update,
+		Cmds:          map[string]func(*testscript.TestScript, bool, []string){"code": code},
 	})
 }
 

@@ -6,10 +6,8 @@
 package load
 
 import (
-	"bufio"
-	"bytes"
+	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -29,10 +27,11 @@ import (
 type Config struct {
 	Binary   string            // k6 with the squall extension
 	Script   string            // path of the k6 script
-	Env      map[string]string // what the script finds in __ENV
+	Env      map[string]string // all that the script finds in __ENV, besides SQUALL_*
 	Arrival  float64           // iterations per second
 	Duration time.Duration     // longest; Stop ends it earlier
 	Seed     uint64
+	Grace    time.Duration // between SIGINT and SIGKILL; 0: five seconds
 }
 
 // Sink takes what the generator says.
@@ -45,27 +44,32 @@ type Sink interface {
 // Process is a running generator.
 type Process struct {
 	cmd     *exec.Cmd
+	grace   time.Duration
 	stderr  *tail
 	flowing chan struct{}
 	done    chan struct{}
 
 	mu       sync.Mutex
-	stopping bool
+	stopping bool // SIGINT was sent
+	killed   bool // SIGKILL was sent
 	code     int
 	err      error
 }
 
-// stopWithin is the time between SIGINT and SIGKILL.
-const stopWithin = 5 * time.Second
+// defaultGrace lets k6 flush what it has, even on a busy machine.
+const defaultGrace = 5 * time.Second
+
+// stoppedCode is k6's exit code after SIGINT.
+const stoppedCode = 105
 
 // Exit codes of k6 (errext/exitcodes).
 var exitCodes = map[int]string{
-	99:  "thresholds failed",
-	104: "invalid configuration",
-	105: "stopped from outside",
-	106: "could not start its API",
-	107: "the script threw an exception",
-	108: "the script aborted the test",
+	99:          "thresholds failed",
+	104:         "invalid configuration",
+	stoppedCode: "stopped from outside",
+	106:         "could not start its API",
+	107:         "the script threw an exception",
+	108:         "the script aborted the test",
 }
 
 // Start starts k6. It ends when Stop is called, or with this process.
@@ -74,7 +78,10 @@ func Start(cfg Config, sink Sink) (*Process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load: %w", err)
 	}
-	p := &Process{stderr: &tail{}, flowing: make(chan struct{}), done: make(chan struct{})}
+	p := &Process{
+		grace: cmp.Or(cfg.Grace, defaultGrace), stderr: &tail{},
+		flowing: make(chan struct{}), done: make(chan struct{}),
+	}
 	p.cmd = exec.Command(cfg.Binary, "run", "--quiet", "--no-usage-report", "--summary-mode=disabled",
 		"--no-thresholds", "--address", "", "--out", "squall=fd:3", cfg.Script)
 	p.cmd.Env = environment(cfg)
@@ -91,17 +98,19 @@ func Start(cfg Config, sink Sink) (*Process, error) {
 	return p, nil
 }
 
+// environment is all that k6 sees. Nothing is inherited: a proxy, an option or a
+// home with a k6 configuration on this machine would change the load unseen.
 func environment(cfg Config) []string {
-	env := []string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"),
-		"SQUALL_ARRIVAL=" + strconv.FormatFloat(cfg.Arrival, 'f', -1, 64),
-		"SQUALL_DURATION=" + fmt.Sprintf("%dms", cfg.Duration.Milliseconds()),
-		"SQUALL_SEED=" + strconv.FormatUint(cfg.Seed, 10),
-	}
+	var env []string
 	for k, v := range cfg.Env {
 		env = append(env, k+"="+v)
 	}
-	return env
+	return append(env, // the last of two values holds
+		"SQUALL_ARRIVAL="+strconv.FormatFloat(cfg.Arrival, 'f', -1, 64),
+		"SQUALL_DURATION="+fmt.Sprintf("%dms", cfg.Duration.Milliseconds()),
+		"SQUALL_SEED="+strconv.FormatUint(cfg.Seed, 10),
+		"K6_AUTO_EXTENSION_RESOLUTION=false", // it would download other binaries
+	)
 }
 
 // life owns the process from start to end. The thread that starts it must live
@@ -117,7 +126,11 @@ func (p *Process) life(started chan<- error, stream io.ReadCloser, sink Sink) {
 	started <- nil
 	var read error
 	var reader sync.WaitGroup
-	reader.Go(func() { read = p.read(stream, sink) })
+	reader.Go(func() {
+		if read = p.read(stream, sink); read != nil {
+			_ = p.cmd.Process.Kill() // load that nobody can measure is worthless
+		}
+	})
 	err := p.cmd.Wait()
 	reader.Wait()
 	p.end(err, read)
@@ -130,8 +143,10 @@ func (p *Process) end(err, read error) {
 	switch {
 	case read != nil:
 		p.err = fmt.Errorf("load: stream of k6: %w", read)
-	case p.stopping && (p.code == 105 || p.code == 0):
-	case err != nil || !p.stopping:
+	case p.killed:
+		p.err = fmt.Errorf("load: k6 did not end by SIGINT and was killed%s", p.stderr.text())
+	case p.stopping && (p.code == 0 || p.code == stoppedCode || interrupted(err)):
+	default:
 		why := exitCodes[p.code]
 		if why == "" {
 			why = p.cmd.ProcessState.String()
@@ -140,44 +155,14 @@ func (p *Process) end(err, read error) {
 	}
 }
 
-// read passes the stream on until k6 closes it.
-func (p *Process) read(stream io.ReadCloser, sink Sink) error {
-	defer stream.Close()
-	lines := bufio.NewReaderSize(stream, 1<<16)
-	flowing := false
-	for {
-		raw, err := lines.ReadBytes('\n')
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		var l struct {
-			Scrape  *record.Scrape    `json:"scrape"`
-			Op      *record.Operation `json:"op"`
-			Dropped uint64            `json:"dropped"`
-		}
-		if err := json.Unmarshal(raw, &l); err != nil {
-			return fmt.Errorf("line %q: %w", bytes.TrimSpace(raw), err)
-		}
-		switch {
-		case l.Scrape != nil:
-			err = sink.Scrape(*l.Scrape)
-			if !flowing && len(l.Scrape.H) > 0 {
-				flowing = true
-				close(p.flowing)
-			}
-		case l.Op != nil:
-			err = sink.Operation(*l.Op)
-		}
-		if err != nil {
-			return err
-		}
-		if l.Dropped > 0 {
-			sink.Lost(l.Dropped)
-		}
+// interrupted: SIGINT came before k6 was ready to handle it.
+func interrupted(err error) bool {
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) {
+		return false
 	}
+	status, ok := exit.Sys().(syscall.WaitStatus)
+	return ok && status.Signaled() && status.Signal() == syscall.SIGINT
 }
 
 // Flowing is closed when the first duration has been measured: load reaches the system.
@@ -193,26 +178,27 @@ func (p *Process) Err() error {
 	return p.err
 }
 
-// Stop ends the generator: SIGINT, after five seconds SIGKILL. It returns k6's
-// exit code, and an error if k6 had ended by itself.
+// Stop ends the generator: SIGINT, after the grace or at the end of ctx SIGKILL.
+// It returns k6's exit code (-1: ended by a signal), and an error if k6 had
+// ended by itself or had to be killed.
 func (p *Process) Stop(ctx context.Context) (int, error) {
 	p.mu.Lock()
-	select {
-	case <-p.done:
-	default:
+	if p.cmd.Process.Signal(syscall.SIGINT) == nil { // else it has ended already
 		p.stopping = true
-		_ = p.cmd.Process.Signal(syscall.SIGINT) // may have just ended
 	}
 	p.mu.Unlock()
+	grace := time.NewTimer(p.grace)
+	defer grace.Stop()
 	select {
 	case <-p.done:
-	case <-time.After(stopWithin):
-		_ = p.cmd.Process.Kill()
-		<-p.done
+		return p.code, p.Err()
+	case <-grace.C:
 	case <-ctx.Done():
-		_ = p.cmd.Process.Kill()
-		<-p.done
 	}
+	p.mu.Lock()
+	p.killed = p.cmd.Process.Kill() == nil
+	p.mu.Unlock()
+	<-p.done
 	return p.code, p.Err()
 }
 

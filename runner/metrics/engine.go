@@ -3,10 +3,9 @@ package metrics
 import (
 	"context"
 	"fmt"
-	"math"
 	"time"
 
-	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/storage"
@@ -159,93 +158,5 @@ func (e *Engine) Range(ctx context.Context, q storage.Queryable, expr string, fr
 	return out, nil
 }
 
-// Evidence is how much data an expression stands on.
-type Evidence struct {
-	Samples      int      // raw samples that its selectors pick
-	Observations float64  // events in the native histograms among them, over their ranges
-	Histograms   bool     // whether any selector picked a native histogram
-	Absent       []string // selectors that pick nothing
-}
-
-// Evidence looks at the raw samples behind an expanded expression.
-func (e *Engine) Evidence(ctx context.Context, q storage.Queryable, expr string, at time.Time) (Evidence, error) {
-	tree, err := promParser.ParseExpr(expr)
-	if err != nil {
-		return Evidence{}, fmt.Errorf("PromQL: %w", err)
-	}
-	var ev Evidence
-	parser.Inspect(tree, func(n parser.Node, path []parser.Node) error {
-		vs, ok := n.(*parser.VectorSelector)
-		if !ok || err != nil {
-			return nil
-		}
-		span := lookback
-		if len(path) > 0 {
-			if ms, ok := path[len(path)-1].(*parser.MatrixSelector); ok {
-				span = ms.Range
-			}
-		}
-		err = ev.add(ctx, q, vs, at.Add(-vs.OriginalOffset-span), at.Add(-vs.OriginalOffset))
-		return nil
-	})
-	return ev, err
-}
-
-func (ev *Evidence) add(ctx context.Context, q storage.Queryable, vs *parser.VectorSelector, from, to time.Time) error {
-	querier, err := q.Querier(from.UnixMilli(), to.UnixMilli())
-	if err != nil {
-		return fmt.Errorf("PromQL: %w", err)
-	}
-	defer querier.Close()
-	set := querier.Select(ctx, false, nil, vs.LabelMatchers...)
-	picked := 0
-	for set.Next() {
-		n, events, hist := countSamples(set.At().Iterator(nil), from.UnixMilli(), to.UnixMilli())
-		picked += n
-		ev.Observations += events
-		ev.Histograms = ev.Histograms || hist
-	}
-	if set.Err() != nil {
-		return fmt.Errorf("PromQL: %w", set.Err())
-	}
-	ev.Samples += picked
-	if picked == 0 {
-		ev.Absent = append(ev.Absent, selectorText(vs))
-	}
-	return nil
-}
-
-func selectorText(vs *parser.VectorSelector) string {
-	plain := parser.VectorSelector{Name: vs.Name, LabelMatchers: vs.LabelMatchers}
-	return plain.String()
-}
-
-// countSamples counts the samples in (from, to], and for a histogram the events
-// that came in between the first and the last of them.
-func countSamples(it chunkenc.Iterator, from, to int64) (n int, events float64, hist bool) {
-	var first, last float64
-	for typ := it.Seek(from + 1); typ != chunkenc.ValNone; typ = it.Next() {
-		if it.AtT() > to {
-			break
-		}
-		if typ == chunkenc.ValFloat {
-			if _, v := it.At(); !math.IsNaN(v) {
-				n++
-			}
-			continue
-		}
-		_, h := it.AtFloatHistogram(nil)
-		if math.IsNaN(h.Sum) {
-			continue
-		}
-		hist = true
-		if n++; n == 1 {
-			first = h.Count
-		}
-		last = max(last, h.Count)
-	}
-	return n, last - first, hist
-}
-
 // Name is the metric name of labels.
-func Name(l map[string]string) string { return l[labels.MetricName] }
+func Name(l map[string]string) string { return l[model.MetricNameLabel] }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
@@ -65,7 +66,7 @@ func (s *Store) find(ms []*labels.Matcher) []view {
 // candidates narrows the series by name where the name is given exactly.
 func (s *Store) candidates(ms []*labels.Matcher) map[string][]*series {
 	for _, m := range ms {
-		if m.Name == labels.MetricName && m.Type == labels.MatchEqual {
+		if m.Name == model.MetricNameLabel && m.Type == labels.MatchEqual {
 			return map[string][]*series{m.Value: s.byName[m.Value]}
 		}
 	}

@@ -151,23 +151,43 @@ func parseExposition(body []byte, contentType, source string) ([]sample, error) 
 			var l labels.Labels
 			_, _, v := p.Series()
 			p.Labels(&l)
-			out = append(out, sample{labels: own(l, source), typ: kindOf(l.Get(labels.MetricName), types), v: v})
+			out = append(out, sample{labels: own(l, source), typ: kindOf(l.Get(model.MetricNameLabel), types), v: v})
 		case textparse.EntryHistogram:
 			var l labels.Labels
-			_, _, h, fh := p.Histogram()
+			_, _, h, _ := p.Histogram()
 			p.Labels(&l)
-			if h == nil {
-				return nil, fmt.Errorf("exposition of %s: %s is a float histogram (%v), only integer ones are kept", source, l, fh != nil)
+			if err := keepable(h); err != nil {
+				return nil, fmt.Errorf("exposition of %s: histogram %s: %w", source, l, err)
 			}
 			out = append(out, sample{labels: own(l, source), typ: typeHistogram, h: h})
 		}
 	}
 }
 
+func keepable(h *histogram.Histogram) error {
+	switch {
+	case h == nil:
+		return errors.New("it has float counts, only integer ones are kept")
+	case h.UsesCustomBuckets():
+		return errors.New("it has custom buckets, only exponential ones are kept")
+	}
+	return h.Validate()
+}
+
+// own adds the labels of the target. Exposed ones of these names are kept with
+// a prefix, as Prometheus does.
 func own(l labels.Labels, source string) labels.Labels {
 	b := labels.NewBuilder(l)
-	b.Set("job", source)
-	b.Set("instance", source)
+	for _, name := range []string{model.JobLabel, model.InstanceLabel} {
+		if exposed := l.Get(name); exposed != "" {
+			to := model.ExportedLabelPrefix + name
+			for b.Get(to) != "" {
+				to = model.ExportedLabelPrefix + to
+			}
+			b.Set(to, exposed)
+		}
+		b.Set(name, source)
+	}
 	return b.Labels()
 }
 
@@ -212,6 +232,9 @@ func (t *targetState) changes(exposed []sample, out *record.Scrape) {
 	t.tick++
 	for _, s := range exposed {
 		key := s.labels.String()
+		if s.h != nil {
+			key += " native" // a name may stand for both
+		}
 		k, old := t.ids[key]
 		if !old {
 			k = &known{id: t.next()}

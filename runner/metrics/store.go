@@ -4,10 +4,12 @@
 package metrics
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/value"
@@ -67,12 +69,14 @@ func Load(scrapes []record.Scrape) (*Store, error) {
 }
 
 // Append adds one scrape. It fails, and adds nothing, if the scrape is not
-// after the last one of its source (in milliseconds) or names an unknown series.
+// after the last one of its source (in milliseconds), names an unknown series or
+// holds a histogram that cannot be.
 func (s *Store) Append(sc record.Scrape) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	src := s.sources[sc.Source]
-	if err := s.check(src, sc); err != nil {
+	hs, err := decodeAll(sc.H)
+	if err = errors.Join(s.check(src, sc), err); err != nil {
 		return fmt.Errorf("metrics: append scrape of %s at %d: %w", sc.Source, sc.At, err)
 	}
 	if src == nil {
@@ -88,9 +92,20 @@ func (s *Store) Append(sc record.Scrape) error {
 	for _, n := range sc.New {
 		s.addSeries(src, n)
 	}
-	s.apply(src, tick, sc)
+	s.apply(src, tick, sc, hs)
 	src.seen, src.down = true, false
 	return nil
+}
+
+func decodeAll(vs []record.HistValue) ([]*histogram.Histogram, error) {
+	hs := make([]*histogram.Histogram, len(vs))
+	for i, v := range vs {
+		var err error
+		if hs[i], err = decode(v); err != nil {
+			return nil, fmt.Errorf("histogram of series %d: %w", v.ID, err)
+		}
+	}
+	return hs, nil
 }
 
 func (s *Store) check(src *source, sc record.Scrape) error {
@@ -138,7 +153,7 @@ func (s *Store) check(src *source, sc record.Scrape) error {
 func (s *Store) addSource(name string) *source {
 	src := &source{}
 	src.up = &series{src: src, typ: typeGauge,
-		lset: labels.FromStrings(labels.MetricName, "up", "instance", name, "job", name)}
+		lset: labels.FromStrings(model.MetricNameLabel, "up", "instance", name, "job", name)}
 	s.sources[name] = src
 	s.byName["up"] = append(s.byName["up"], src.up)
 	return src
@@ -148,12 +163,12 @@ func (s *Store) addSeries(src *source, n record.Series) {
 	ser := &series{src: src, typ: n.Type, lset: labels.FromMap(n.Labels)}
 	s.series[n.ID] = ser
 	src.series = append(src.series, ser)
-	name := ser.lset.Get(labels.MetricName)
+	name := ser.lset.Get(model.MetricNameLabel)
 	s.byName[name] = append(s.byName[name], ser)
 }
 
-// apply enters the values of a scrape that succeeded.
-func (s *Store) apply(src *source, tick int, sc record.Scrape) {
+// apply enters the values of a scrape that succeeded, hs those of sc.H.
+func (s *Store) apply(src *source, tick int, sc record.Scrape, hs []*histogram.Histogram) {
 	for _, id := range sc.Gone {
 		s.series[id].end(tick)
 		s.series[id].gone = true
@@ -162,8 +177,8 @@ func (s *Store) apply(src *source, tick int, sc record.Scrape) {
 	for _, v := range sc.V {
 		s.series[v.ID].enter(tick, point{v: float64(v.V)}, restarted)
 	}
-	for _, h := range sc.H {
-		s.series[h.ID].enter(tick, point{h: decode(h)}, restarted)
+	for i, h := range sc.H {
+		s.series[h.ID].enter(tick, point{h: hs[i]}, restarted)
 	}
 	if src.down { // what did not change while the source was down is back with its old value
 		for _, ser := range src.series {
@@ -176,7 +191,7 @@ func (s *Store) apply(src *source, tick int, sc record.Scrape) {
 
 func (s *Store) startChanged(sc record.Scrape) bool {
 	for _, v := range sc.V {
-		if ser := s.series[v.ID]; ser.lset.Get(labels.MetricName) == startTime && ser.last.v != float64(v.V) {
+		if ser := s.series[v.ID]; ser.lset.Get(model.MetricNameLabel) == startTime && ser.last.v != float64(v.V) {
 			return true
 		}
 	}

@@ -243,6 +243,8 @@ func (b *breaker) opens(w *watch, opened time.Duration, isOpen bool) claim {
 	switch {
 	case w.live && !w.isReverted && (limit == 0 || w.now < w.injected+limit+wireSpan):
 		c.verdict, c.pending, c.why = Inconclusive, true, "the breaker on "+b.Edge+" may still open"
+	case w.until()-w.injected < limit:
+		c.verdict, c.why = Inconclusive, fmt.Sprintf("the fault on %s stood for %s only, the breaker has %s to open", b.Edge, short(w.until()-w.injected), short(limit))
 	case w.sawStuckWhile:
 		c.why = fmt.Sprintf("%s fell silent because its caller was stuck, not because a breaker opened %s", b.Edge, within)
 	case w.sawNoDemand:

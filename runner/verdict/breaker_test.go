@@ -1,6 +1,7 @@
 package verdict_test
 
 import (
+	"cmp"
 	"testing"
 	"time"
 
@@ -64,6 +65,27 @@ func TestBreaker(t *testing.T) {
 	}
 	down := tripping(0, 0, 0)
 	down.events = faultEvents("slow", "net-down", edge, record.Receipt{Hits: 4, Unit: "connections"})
+	slowAnswers := newWorld()
+	slowAnswers.started = func(t time.Duration) bool { return !in(t, fault, recovery) }
+	slowAnswers.edit = func(r *record.Run) {
+		for i := range r.Exchanges {
+			r.Exchanges[i].Dur = int64(1900 * time.Millisecond)
+		}
+	}
+	healedEarly := tripping(time.Second, 0, 1)
+	usual := healedEarly.wire
+	healedEarly.wire = func(t time.Duration, id string) []record.Exchange {
+		if in(t, recovery-500*time.Millisecond, recovery) { // the revert takes this long to return
+			return []record.Exchange{request(edge, t, id)}
+		}
+		return usual(t, id)
+	}
+	cutShort := newWorld()
+	for i := range cutShort.events {
+		if cutShort.events[i].T >= recovery {
+			cutShort.events[i].T = fault + 2*time.Second
+		}
+	}
 	afterwards := tripping(time.Second, time.Hour, 1)
 	afterwards.started = func(t time.Duration) bool { return t < recovery }
 
@@ -89,6 +111,8 @@ func TestBreaker(t *testing.T) {
 		{"never closes", all, tripping(time.Second, time.Hour, 1), verdict.Fail,
 			"opened after 975ms, at most 1 trial call at a time, not closed",
 			"the breaker on payments -> psp-primary did not close again: 10s after the fault the edge still carries less than half its traffic"},
+		{"fault cut short", all, cutShort, verdict.Inconclusive, "never opened",
+			"the fault on payments -> psp-primary stood for 2s only, the breaker has 3s to open"},
 		{"closes too late", all, tripping(time.Second, 6*time.Second, 1), verdict.Fail,
 			"opened after 975ms, at most 1 trial call at a time, closed after 6s",
 			"the breaker on payments -> psp-primary closed only after 6s (needed within 5s)"},
@@ -96,6 +120,10 @@ func TestBreaker(t *testing.T) {
 			"payments -> psp-primary fell silent because its caller was stuck, not because a breaker opened (needed within 3s)"},
 		{"no demand is not an open breaker", all, noDemand, verdict.Inconclusive, "never opened",
 			"payments -> psp-primary fell silent, but so did what its caller is asked"},
+		{"answers to old demand are no demand", all, slowAnswers, verdict.Inconclusive, "never opened",
+			"payments -> psp-primary fell silent, but so did what its caller is asked"},
+		{"traffic after a success is no trial", all, healedEarly, verdict.Pass,
+			"opened after 975ms, at most 1 trial call at a time, closed after 0s", ""},
 		{"no demand after the fault", all, afterwards, verdict.Inconclusive, "opened after 975ms, at most 1 trial call at a time, not closed",
 			"after the fault nothing asked the caller of payments -> psp-primary"},
 		{"edge without traffic", all, idle, verdict.Inconclusive, "", "0 calls on payments -> psp-primary in the baseline, 20 are needed"},
@@ -113,7 +141,7 @@ func TestBreaker(t *testing.T) {
 			f := check(t, tt.expect, tt.world)
 			assert.Equal(t, tt.verdict, f.Verdict, f.Why)
 			assert.Equal(t, tt.measured, f.Measured)
-			assert.Equal(t, tt.why, f.Why)
+			assert.Equal(t, cmp.Or(tt.why, tt.measured), f.Why)
 			assert.Equal(t, edge, f.Edge)
 			assert.False(t, f.Pending)
 		})
@@ -191,7 +219,7 @@ func TestRetry(t *testing.T) {
 			assert.Equal(t, tt.verdict, f.Verdict, f.Why)
 			assert.Equal(t, tt.expected, f.Expected)
 			assert.Equal(t, tt.measured, f.Measured)
-			assert.Equal(t, tt.why, f.Why)
+			assert.Equal(t, cmp.Or(tt.why, tt.measured), f.Why)
 		})
 	}
 }

@@ -1,6 +1,9 @@
 package verdict
 
-import "strings"
+import (
+	"cmp"
+	"strings"
+)
 
 // claim is one part of what a check asserts, with what was measured of it.
 type claim struct {
@@ -44,7 +47,7 @@ func (f *Finding) decide(claims []claim) {
 		}
 	}
 	f.Expected, f.Measured = strings.Join(expected, ", "), strings.Join(measured, ", ")
-	f.Verdict, f.Why, f.Margin = worst.verdict, worst.why, worst.margin
+	f.Verdict, f.Why, f.Margin = worst.verdict, cmp.Or(worst.why, f.Measured), worst.margin
 }
 
 func appendText(to []string, s string) []string {

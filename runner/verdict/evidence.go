@@ -104,7 +104,13 @@ func bit(v *View, id, kind, on string) Finding {
 
 // affected is "412 requests".
 func affected(r record.Receipt) string {
+	if r.Hits == 1 && r.Unit == "processes" {
+		return "1 process"
+	}
 	if r.Hits == 1 {
+		if r.Unit == "processes" {
+			return "1 process"
+		}
 		return "1 " + strings.TrimSuffix(r.Unit, "s")
 	}
 	return fmt.Sprintf("%d %s", r.Hits, r.Unit)

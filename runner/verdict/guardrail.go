@@ -6,11 +6,20 @@ import (
 	"time"
 
 	"squall/runner/record"
+	"squall/scenarios/spec"
 )
 
 // scanStep is how densely a guardrail is looked at afterwards; the runner
 // looks about as often.
 const scanStep = time.Second
+
+// kept turns the bound of a guardrail around. A scenario says when to abort
+// ("below 20%"); what is judged, like any assertion, is what must be kept.
+func kept(c spec.Check) spec.Check {
+	c.AtLeast, c.Below = c.Below, c.AtLeast
+	c.AtMost, c.Above = c.Above, c.AtMost
+	return c
+}
 
 // guardrailAt judges a guardrail over the window that ends at t. Traffic
 // before the baseline does not count.

@@ -51,7 +51,7 @@ func NewJudge(scenario *spec.Scenario, system *spec.System) (*Judge, spec.Proble
 		add(c, "expect", 0)
 	}
 	for _, g := range scenario.Spec.Guardrails {
-		add(g.Check, "guardrail", time.Duration(g.For))
+		add(kept(g.Check), "guardrail", time.Duration(g.For))
 	}
 	if len(ps) > 0 {
 		ps.Sort()
@@ -225,7 +225,7 @@ func (c declared) blank() Finding {
 	}
 	return Finding{
 		ID: c.ID, Kind: c.Kind, Group: c.Group, During: c.During, MinSamples: least, Pos: c.Pos,
-		Verdict: Error, Why: "the check gave no verdict",
+		Expected: boundsOf(c.Check).String(), Verdict: Error, Why: "the check gave no verdict",
 	}
 }
 

@@ -291,7 +291,7 @@ func TestSteadyGatesTheFault(t *testing.T) {
 }
 
 func TestGuardrail(t *testing.T) {
-	sc := parse(t, scenarioText("", still, "{id: limit, slo: checkout, atLeast: 50%, for: 3s}"))
+	sc := parse(t, scenarioText("", still, "{id: limit, slo: checkout, below: 50%, for: 3s}"))
 	broken := func(stop, from, to time.Duration) *world {
 		w := newWorld()
 		w.stop = stop

@@ -97,6 +97,8 @@ func TestLedger(t *testing.T) {
 		{"unknown and charged twice", record.Unknown, rows(done(last), row("charges", last, 1)), verdict.Fail, "0 lost, 1 doubled, 0 half-done", ""},
 		{"pending", record.Unknown, rows(pending), verdict.Fail, "0 lost, 0 doubled, 0 half-done, 1 pending", "pending: op-0419: unknown, charges +0 -0, reservations +0 -0, money +0 -0, orders pending"},
 		{"confirmed but undone", record.Failed, rows(record.AuditRow{Source: "orders", Key: last, State: "confirmed"}), verdict.Fail, "0 lost, 0 doubled, 1 half-done", ""},
+		{"done but cancelled", record.Unknown, rows(row("charges", last, 1), row("reservations", last, 1), row("money-a", last, 1),
+			record.AuditRow{Source: "orders", Key: last, State: "cancelled"}), verdict.Fail, "0 lost, 0 doubled, 1 half-done", ""},
 		{"unexplained", record.OK, rows(done(last), row("charges", "ghost", 1)), verdict.Fail, "0 lost, 0 doubled, 0 half-done, 1 unexplained",
 			"unexplained: ghost: no operation, charges +1 -0, reservations +0 -0, money +0 -0, orders none"},
 	} {

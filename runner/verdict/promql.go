@@ -76,6 +76,7 @@ func (p *promql) Judge(ctx context.Context, v *View, f *Finding) {
 		f.broken(err)
 		return
 	}
+	f.Expr = res.Expr
 	ev, err := q.engine.Evidence(ctx, q.store, expr, q.at(w.To))
 	if err != nil {
 		f.broken(err)

@@ -31,9 +31,8 @@ type Receipt struct {
 }
 
 type payments struct {
-	book     *book
-	charges  *charges
-	provider *fallback
+	charges *charges
+	refunds *refunds
 }
 
 // Setup serves payments. PSP_PRIMARY_URL and PSP_BACKUP_URL are the providers.
@@ -51,10 +50,13 @@ func Setup(ctx context.Context, h *service.Host) error {
 		return err
 	}
 	r := newReconciler(h, b, providers)
-	p := &payments{book: b, provider: providers, charges: &charges{book: b, provider: providers, reconcile: r.wake}}
+	p := &payments{
+		charges: &charges{book: b, provider: providers, reconcile: r.wake},
+		refunds: newRefunds(h, b, r.wake),
+	}
 
 	h.Handle("POST /charges", p.handleCharge)
-	h.Handle("POST /refunds", p.handleRefund(&refunds{book: b, twice: refundsTwice(h.Defects), reconcile: r.wake}))
+	h.Handle("POST /refunds", p.handleRefund)
 	h.HandleBooks("GET /audit/charges", audit.Serve(db.Read, `
 		SELECT order_id, key || '/' || id, effect, kind, json_object('charge', key), at FROM entries ORDER BY id`))
 	h.GaugeFunc("payments_reversals_pending", "Voids and refunds that a provider has not confirmed yet.", nil,
@@ -89,18 +91,16 @@ func (p *payments) handleCharge(w http.ResponseWriter, r *http.Request) error {
 	}
 }
 
-func (p *payments) handleRefund(refunds *refunds) service.Handler {
-	return func(w http.ResponseWriter, r *http.Request) error {
-		var req RefundRequest
-		if err := service.ReadJSON(w, r, &req); err != nil {
-			return err
-		}
-		if !service.ValidID(req.Order) {
-			return service.Invalid("want an order")
-		}
-		if err := refunds.refund(r.Context(), req.Order); err != nil {
-			return err
-		}
-		return service.WriteJSON(w, http.StatusOK, Receipt{Order: req.Order, Status: statusRefunded})
+func (p *payments) handleRefund(w http.ResponseWriter, r *http.Request) error {
+	var req RefundRequest
+	if err := service.ReadJSON(w, r, &req); err != nil {
+		return err
 	}
+	if !service.ValidID(req.Order) {
+		return service.Invalid("want an order")
+	}
+	if err := p.refunds.refund(r.Context(), req.Order); err != nil {
+		return err
+	}
+	return service.WriteJSON(w, http.StatusOK, Receipt{Order: req.Order, Status: statusRefunded})
 }

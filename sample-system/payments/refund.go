@@ -17,6 +17,7 @@ import (
 	"fmt"
 
 	"squall/sample-system/internal/defect"
+	"squall/sample-system/internal/service"
 )
 
 type refunds struct {
@@ -25,7 +26,9 @@ type refunds struct {
 	reconcile func()
 }
 
-func refundsTwice(defects defect.Set) bool { return defects.Has(defect.RefundTwice) }
+func newRefunds(h *service.Host, b *book, reconcile func()) *refunds {
+	return &refunds{book: b, twice: h.Defects.Has(defect.RefundTwice), reconcile: reconcile}
+}
 
 // refund gives back whatever was charged for the order, once. When it returns,
 // the refund is durable; the reconciler carries it to the provider.

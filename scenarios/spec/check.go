@@ -3,7 +3,6 @@ package spec
 import (
 	"fmt"
 	"reflect"
-	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
@@ -46,25 +45,35 @@ func (p *Prove) FromScalar(text string) error {
 func (es *Edges) decodeNode(d *decoder, n *yaml.Node, name string) {
 	n = resolve(n)
 	if isNull(n) {
-		n = &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Line: n.Line, Column: n.Column}
+		d.fail(n, "%sis empty: want %s", label(name), wanted(reflect.TypeFor[Edges]()))
+		return
 	}
-	pairs, _ := d.entries(reflect.TypeFor[map[string]Edge](), n, name)
-	out := make(Edges, 0, len(pairs))
+	pairs, _ := d.entries(reflect.TypeFor[Edges](), n, name)
+	seen := map[string]bool{}
 	for _, p := range pairs {
-		caller, callee, err := SplitEdge(p.key.Value)
-		if err != nil {
-			d.fail(p.key, "%v", err)
-		}
-		edge := Edge{}
-		d.value(reflect.ValueOf(&edge).Elem(), p.value, caller+" -> "+callee)
-		edge.Caller, edge.Callee, edge.Pos = caller, callee, d.pos(p.key)
-		if slices.ContainsFunc(out, func(e Edge) bool { return e.Name() == edge.Name() }) {
+		edge := d.edge(p)
+		if edge.Caller != "" && seen[edge.Name()] {
 			d.fail(p.key, "edge %s is given twice", quote(edge.Name()))
 			continue
 		}
-		out = append(out, edge)
+		seen[edge.Name()] = true
+		*es = append(*es, edge)
 	}
-	*es = out
+}
+
+// edge decodes one entry; where its key is no edge, Caller stays empty.
+func (d *decoder) edge(e entry) Edge {
+	name := e.key.Value
+	caller, callee, err := SplitEdge(name)
+	if err != nil {
+		d.fail(e.key, "%v", err)
+	} else {
+		name = Edge{Caller: caller, Callee: callee}.Name()
+	}
+	var edge Edge
+	d.value(reflect.ValueOf(&edge).Elem(), e.value, name)
+	edge.Caller, edge.Callee, edge.Pos = caller, callee, d.pos(e.key)
+	return edge
 }
 
 // SplitEdge takes "orders -> payments" apart; spaces do not matter.

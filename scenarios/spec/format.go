@@ -67,7 +67,7 @@ func tokenLen(s string) int {
 		return 0
 	}
 	switch s[0] {
-	case '{', '[', '|', '>':
+	case '{', '[', '}', ']', ',', '|', '>':
 		return 1
 	case '"', '\'':
 		if end := strings.IndexByte(s[1:], s[0]); end >= 0 {

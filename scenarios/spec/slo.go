@@ -12,7 +12,7 @@ import (
 
 // loadSLOs reads the files and folders of spec.slos into s.SLOs.
 func (s *System) loadSLOs() Problems {
-	l := sloLoader{slos: map[string]SLO{}, slis: map[string]v1.SLISpec{}, places: map[string]Node{}}
+	l := newSLOLoader()
 	for i, entry := range s.Spec.SLOs {
 		files, err := sloFiles(filepath.Join(filepath.Dir(s.File), entry))
 		if err != nil {
@@ -52,6 +52,10 @@ type sloLoader struct {
 	slis   map[string]v1.SLISpec
 	places map[string]Node // of the SLIs
 	files  []string
+}
+
+func newSLOLoader() *sloLoader {
+	return &sloLoader{slos: map[string]SLO{}, slis: map[string]v1.SLISpec{}, places: map[string]Node{}}
 }
 
 type sloObject struct {

@@ -56,6 +56,9 @@ func wanted(t reflect.Type) string {
 	if t.Kind() == reflect.Pointer {
 		return wanted(t.Elem())
 	}
+	if t == reflect.TypeFor[Edges]() {
+		return "a mapping such as {orders -> payments: {protocol: http, env: PAYMENTS_URL}}"
+	}
 	if isScalar(t) {
 		name, example, _ := scalarDoc(t)
 		switch {

@@ -85,8 +85,13 @@ const (
 type aggregate struct {
 	byTags  map[metrics.TimeSeries]*series // k6's own identity: no string work per sample
 	byLabel map[string]*series
+	open    map[string]metrics.Sample // operations under way, by id: one per VU
 	ops     []operationLine
+	lost    uint64 // lines given up since the last take
 }
+
+// maxOps bounds the operations between two takes; more are counted as lost.
+const maxOps = 1 << 16
 
 type series struct {
 	id      uint32
@@ -104,10 +109,22 @@ type series struct {
 }
 
 func newAggregate() *aggregate {
-	return &aggregate{byTags: map[metrics.TimeSeries]*series{}, byLabel: map[string]*series{}}
+	return &aggregate{
+		byTags: map[metrics.TimeSeries]*series{}, byLabel: map[string]*series{},
+		open: map[string]metrics.Sample{},
+	}
 }
 
 func (a *aggregate) add(s metrics.Sample) {
+	id := ""
+	if s.Metric.Name == operationCount {
+		id = s.Metadata[metaID]
+		if s.Metadata[metaOpen] != "" {
+			a.open[id] = s
+			return
+		}
+		delete(a.open, id)
+	}
 	sr, ok := a.byTags[s.TimeSeries]
 	if !ok {
 		sr = a.series(s.TimeSeries)
@@ -117,8 +134,25 @@ func (a *aggregate) add(s metrics.Sample) {
 		return // not kept
 	}
 	sr.add(s.Value)
-	if id := s.Metadata[metaID]; id != "" && s.Metric.Name == "squall_operations" {
-		a.ops = append(a.ops, operationOf(s, id, sr.labels))
+	if id == "" {
+		return
+	}
+	if len(a.ops) == maxOps {
+		a.lost++
+		return
+	}
+	a.ops = append(a.ops, operationOf(s, id, sr.labels))
+}
+
+// closeOpen reports what is still under way when the test ends as unknown.
+// How long it would have taken nobody knows, so no duration is observed.
+func (a *aggregate) closeOpen(now time.Time) {
+	for _, id := range slices.Sorted(maps.Keys(a.open)) {
+		s := a.open[id]
+		dur := now.Sub(s.Time)
+		s.Time, s.Value = now, 1
+		s.Metadata = map[string]string{metaID: id, metaDetail: leftOpen, metaDur: nanoseconds(dur)}
+		a.add(s)
 	}
 }
 
@@ -180,8 +214,19 @@ func bucket(v float64) int64 {
 	return int64(math.Ceil(math.Log2(v) * (1 << schema)))
 }
 
-// take returns what has changed since the last call, and all operations.
-func (a *aggregate) take(now time.Time) (scrape, []operationLine) {
+// take returns lines of what has changed since the last call, of all
+// operations, and of what was lost.
+func (a *aggregate) take(now time.Time) []line {
+	s := a.scrape(now)
+	lines := []line{{Scrape: &s, Dropped: a.lost}}
+	for _, op := range a.ops {
+		lines = append(lines, line{Op: &op})
+	}
+	a.ops, a.lost = nil, 0
+	return lines
+}
+
+func (a *aggregate) scrape(now time.Time) scrape {
 	out := scrape{At: now.UnixNano(), Source: "k6", Up: true}
 	all := slices.SortedFunc(maps.Values(a.byLabel), func(x, y *series) int { return cmp.Compare(x.id, y.id) })
 	for _, s := range all {
@@ -199,9 +244,7 @@ func (a *aggregate) take(now time.Time) (scrape, []operationLine) {
 			out.V = append(out.V, value{ID: s.id, V: s.value})
 		}
 	}
-	ops := a.ops
-	a.ops = nil
-	return out, ops
+	return out
 }
 
 func (s *series) kind() string {

@@ -5,7 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"os"
+	"strconv"
 	"time"
 
 	"go.k6.io/k6/js/modules"
@@ -19,25 +19,32 @@ const (
 	outcomeUnknown = "unknown"
 )
 
+// operationCount is k6's name of the metric whose samples carry operations.
+const operationCount = "squall_operations"
+
+// leftOpen is the detail of an operation that its iteration did not close.
+const leftOpen = "left open by its iteration"
+
 // Metadata keys of the sample that carries one operation to the output.
 const (
 	metaID     = "id"
 	metaDetail = "detail"
-	metaDur    = "dur" // nanoseconds
+	metaDur    = "dur"  // nanoseconds
+	metaOpen   = "open" // set while the operation is under way
 )
 
 type rootModule struct{}
 
 // NewModuleInstance makes the module of one VU.
 func (rootModule) NewModuleInstance(vu modules.VU) modules.Instance {
-	registry := vu.InitEnv().Registry
-	m := &module{
+	init := vu.InitEnv()
+	seed, _ := init.LookupEnv("SQUALL_SEED")
+	return &module{
 		vu:       vu,
-		seed:     os.Getenv("SQUALL_SEED"),
-		count:    registry.MustNewMetric("squall_operations", metrics.Counter),
-		duration: registry.MustNewMetric("squall_operation_duration", metrics.Trend, metrics.Time),
+		seed:     seed,
+		count:    init.Registry.MustNewMetric(operationCount, metrics.Counter),
+		duration: init.Registry.MustNewMetric("squall_operation_duration", metrics.Trend, metrics.Time),
 	}
-	return m
 }
 
 // module is k6/x/squall in one VU, which runs one iteration at a time.
@@ -45,7 +52,7 @@ type module struct {
 	vu              modules.VU
 	seed            string
 	n               uint64
-	open            *operation // not closed yet
+	last            *operation // there is one at a time
 	count, duration *metrics.Metric
 }
 
@@ -55,7 +62,7 @@ func (m *module) Exports() modules.Exports {
 }
 
 // operation begins a business operation. One that an iteration left open is
-// reported as unknown when the next begins.
+// reported as unknown when the VU begins its next, or at the end of the test.
 func (m *module) operation(name string) (*operation, error) {
 	state := m.vu.State()
 	if state == nil {
@@ -64,12 +71,13 @@ func (m *module) operation(name string) (*operation, error) {
 	if name == "" {
 		return nil, errors.New("operation(): give it a name")
 	}
-	if m.open != nil {
-		m.open.close(outcomeUnknown, "left open by its iteration")
+	if m.last != nil && !m.last.done {
+		m.last.report(outcomeUnknown, leftOpen)
 	}
 	m.n++
-	m.open = &operation{m: m, name: name, ID: operationID(m.seed, state.VUID, m.n), start: time.Now()}
-	return m.open, nil
+	m.last = &operation{m: m, name: name, ID: operationID(m.seed, state.VUID, m.n), start: time.Now()}
+	m.last.announce()
+	return m.last, nil
 }
 
 // operationID is unique in a run and the same for the same seed.
@@ -112,19 +120,41 @@ func (o *operation) close(outcome, detail string) {
 	if o.done {
 		return
 	}
-	o.done = true
-	if o.m.open == o {
-		o.m.open = nil
-	}
-	state := o.m.vu.State()
-	now := time.Now()
-	dur := now.Sub(o.start)
-	tags := state.Tags.GetCurrentValues().Tags.With("operation", o.name).With("outcome", outcome)
-	metrics.PushIfNotDone(o.m.vu.Context(), state.Samples, metrics.Samples{
-		{
-			TimeSeries: metrics.TimeSeries{Metric: o.m.count, Tags: tags}, Time: now, Value: 1,
-			Metadata: map[string]string{metaID: o.ID, metaDetail: detail, metaDur: fmt.Sprint(dur.Nanoseconds())},
-		},
-		{TimeSeries: metrics.TimeSeries{Metric: o.m.duration, Tags: tags}, Time: now, Value: metrics.D(dur)},
+	dur := o.report(outcome, detail)
+	o.push(metrics.Sample{
+		TimeSeries: metrics.TimeSeries{Metric: o.m.duration, Tags: o.tags(outcome)},
+		Time:       o.start.Add(dur), Value: metrics.D(dur),
 	})
 }
+
+// report ends the operation and returns how long it took.
+func (o *operation) report(outcome, detail string) time.Duration {
+	o.done = true
+	now := time.Now()
+	dur := now.Sub(o.start)
+	o.push(metrics.Sample{
+		TimeSeries: metrics.TimeSeries{Metric: o.m.count, Tags: o.tags(outcome)}, Time: now, Value: 1,
+		Metadata: map[string]string{metaID: o.ID, metaDetail: detail, metaDur: nanoseconds(dur)},
+	})
+	return dur
+}
+
+func nanoseconds(d time.Duration) string { return strconv.FormatInt(d.Nanoseconds(), 10) }
+
+// announce tells the output that the operation is under way. An iteration can
+// be cut off anywhere, and what it had begun may well have happened.
+func (o *operation) announce() {
+	o.push(metrics.Sample{
+		TimeSeries: metrics.TimeSeries{Metric: o.m.count, Tags: o.tags(outcomeUnknown)}, Time: o.start,
+		Metadata: map[string]string{metaID: o.ID, metaOpen: "true"},
+	})
+}
+
+func (o *operation) tags(outcome string) *metrics.TagSet {
+	current := o.m.vu.State().Tags.GetCurrentValues().Tags
+	return current.With("operation", o.name).With("outcome", outcome)
+}
+
+// push passes a sample on even if the iteration has just been cancelled, as k6
+// does with its own: the channel stays open until every VU has returned.
+func (o *operation) push(s metrics.Sample) { o.m.vu.State().Samples <- s }

@@ -18,11 +18,12 @@ import (
 // flushEvery is the runner's scrape interval: client and services share one grid.
 const flushEvery = 250 * time.Millisecond
 
-// queue bounds what waits for a runner that reads too slowly; more is dropped, counted and said.
+// queue bounds what waits for a runner that reads too slowly.
 const queue = 64
 
 // out is the output. The samples are aggregated as they come; one goroutine
-// flushes, another writes, so that a slow reader never holds up the load.
+// flushes, another writes, so that a slow reader never holds up the load. While
+// the queue is full flushes are left out, counted and said; sums go on.
 type out struct {
 	w     io.WriteCloser
 	abort func(error)
@@ -31,7 +32,6 @@ type out struct {
 	ended sync.WaitGroup
 	mu    sync.Mutex
 	agg   *aggregate
-	lost  uint64
 }
 
 // newOutput takes "fd:N": a pipe that the runner handed down.
@@ -72,7 +72,7 @@ func (o *out) AddMetricSamples(containers []metrics.SampleContainer) {
 	}
 }
 
-// Stop writes what is left and waits.
+// Stop writes what is left and waits. k6 has passed on every sample by then.
 func (o *out) Stop() error {
 	close(o.done)
 	o.ended.Wait()
@@ -86,37 +86,31 @@ func (o *out) flusher() {
 	for {
 		select {
 		case <-o.done:
-			o.lines <- o.take() // the writer still reads: the last lines may wait
+			o.lines <- o.last() // the writer still reads: the last lines may wait
 			return
 		case <-tick.C:
-			o.offer(o.take())
+			o.flush()
 		}
 	}
 }
 
-func (o *out) take() []line {
+// flush is called by the only sender: a queue that has room keeps it.
+func (o *out) flush() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	s, ops := o.agg.take(time.Now())
-	lines := []line{{Scrape: &s}}
-	for _, op := range ops {
-		lines = append(lines, line{Op: &op})
+	if len(o.lines) == cap(o.lines) {
+		o.agg.lost++
+		return
 	}
-	return lines
+	o.lines <- o.agg.take(time.Now())
 }
 
-// offer drops the lines if the queue is full.
-func (o *out) offer(lines []line) {
-	n := uint64(len(lines))
-	if o.lost > 0 {
-		lines = append(lines, line{Dropped: o.lost})
-	}
-	select {
-	case o.lines <- lines:
-		o.lost = 0
-	default:
-		o.lost += n
-	}
+func (o *out) last() []line {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	now := time.Now()
+	o.agg.closeOpen(now)
+	return o.agg.take(now)
 }
 
 func (o *out) writer() {

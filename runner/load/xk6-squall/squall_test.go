@@ -45,7 +45,7 @@ func TestAggregate(t *testing.T) {
 	f.agg.add(f.sample("http_req_duration", metrics.Trend, 0, map[string]string{"name": "checkout"}))
 	f.agg.add(f.sample("data_sent", metrics.Counter, 9, nil)) // a metric that is not kept
 
-	s, _ := f.agg.take(time.Unix(101, 0))
+	s := f.agg.scrape(time.Unix(101, 0))
 	require.Len(t, s.New, 2)
 	assert.Equal(t, "k6_iterations_total", s.New[0].Labels["__name__"])
 	assert.Equal(t, "checkout", s.New[1].Labels["name"])
@@ -53,27 +53,71 @@ func TestAggregate(t *testing.T) {
 	require.Len(t, s.H, 1)
 	assert.Equal(t, histValue{ID: s.New[1].ID, Schema: 5, ZeroT: 1e-9, Zero: 1, Count: 2, Sum: 0.1, Pos: [][2]int64{{bucket(0.1), 1}}}, s.H[0])
 
-	s, _ = f.agg.take(time.Unix(102, 0))
+	s = f.agg.scrape(time.Unix(102, 0))
 	assert.True(t, s.Up)
 	assert.Empty(t, s.New, "introduced once")
 	assert.Empty(t, s.V, "unchanged values are not said again")
 
 	f.agg.add(f.sample("iterations", metrics.Counter, 1, nil))
-	s, _ = f.agg.take(time.Unix(103, 0))
+	s = f.agg.scrape(time.Unix(103, 0))
 	assert.Equal(t, 6.0, s.V[0].V, "counters are cumulative")
+}
+
+func (f fixture) operation(id, outcome string, v float64, metadata map[string]string) metrics.Sample {
+	s := f.sample(operationCount, metrics.Counter, v, map[string]string{"operation": "checkout", "outcome": outcome})
+	s.Metadata = metadata
+	s.Metadata[metaID] = id
+	return s
+}
+
+func operations(lines []line) (ops []operationLine) {
+	for _, l := range lines {
+		if l.Op != nil {
+			ops = append(ops, *l.Op)
+		}
+	}
+	return ops
 }
 
 func TestOperationsAreLines(t *testing.T) {
 	f := newFixture()
-	s := f.sample("squall_operations", metrics.Counter, 1, map[string]string{"operation": "checkout", "outcome": "unknown"})
-	s.Metadata = map[string]string{metaID: "x-1", metaDetail: "no reply", metaDur: "5"}
+	s := f.operation("x-1", outcomeUnknown, 1, map[string]string{metaDetail: "no reply", metaDur: "5"})
 	f.agg.add(s)
-	_, ops := f.agg.take(time.Unix(101, 0))
 	assert.Equal(t, []operationLine{{
 		At: s.Time.UnixNano() - 5, Dur: 5, Name: "checkout", ID: "x-1", Outcome: "unknown", Detail: "no reply",
-	}}, ops)
-	_, ops = f.agg.take(time.Unix(102, 0))
-	assert.Empty(t, ops)
+	}}, operations(f.agg.take(time.Unix(101, 0))))
+	assert.Empty(t, operations(f.agg.take(time.Unix(102, 0))))
+}
+
+func TestOperationUnderWayAtTheEndIsUnknown(t *testing.T) {
+	f := newFixture()
+	f.agg.add(f.operation("x-1", outcomeUnknown, 0, map[string]string{metaOpen: "true"}))
+	f.agg.add(f.operation("x-2", outcomeUnknown, 0, map[string]string{metaOpen: "true"}))
+	f.agg.add(f.operation("x-1", outcomeOK, 1, map[string]string{metaDur: "5"}))
+	require.Len(t, operations(f.agg.take(time.Unix(101, 0))), 1, "only what has ended is reported")
+
+	f.agg.closeOpen(time.Unix(103, 0))
+	lines := f.agg.take(time.Unix(103, 0))
+	assert.Equal(t, []operationLine{{
+		At: time.Unix(100, 0).UnixNano(), Dur: (3 * time.Second).Nanoseconds(),
+		Name: "checkout", ID: "x-2", Outcome: "unknown", Detail: leftOpen,
+	}}, operations(lines))
+	require.Len(t, lines[0].Scrape.V, 1)
+	assert.Equal(t, 1.0, lines[0].Scrape.V[0].V, "it counts")
+	assert.Empty(t, lines[0].Scrape.H, "nobody knows how long it would have taken")
+}
+
+func TestTooManyOperationsAreCounted(t *testing.T) {
+	f := newFixture()
+	s := f.operation("x-1", outcomeOK, 1, map[string]string{metaDur: "5"})
+	for range maxOps + 2 {
+		f.agg.add(s)
+	}
+	lines := f.agg.take(time.Unix(101, 0))
+	assert.Len(t, operations(lines), maxOps)
+	assert.Equal(t, uint64(2), lines[0].Dropped)
+	assert.Equal(t, float64(maxOps+2), lines[0].Scrape.V[0].V)
+	assert.Zero(t, f.agg.take(time.Unix(102, 0))[0].Dropped, "said once")
 }
 
 func TestOperationIDs(t *testing.T) {
@@ -114,19 +158,35 @@ func TestGoneRunnerEndsTheLoad(t *testing.T) {
 	require.NoError(t, o.Stop())
 }
 
+// What could not be said while the runner did not read is made up for in the
+// next lines, or in the last.
 func TestSlowRunnerDropsAndSaysSo(t *testing.T) {
-	o := newOut(nil)
-	for range queue + 3 {
-		o.offer([]line{{}})
+	for name, next := range map[string]func(*out) []line{
+		"next": func(o *out) []line {
+			for range queue {
+				<-o.lines
+			}
+			o.flush()
+			return <-o.lines
+		},
+		"last": (*out).last,
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture()
+			o := newOut(nil)
+			for range queue {
+				o.flush()
+			}
+			o.AddMetricSamples([]metrics.SampleContainer{f.sample("iterations", metrics.Counter, 4, nil)})
+			for range 3 {
+				o.flush()
+			}
+			lines := next(o)
+			assert.Equal(t, uint64(3), lines[0].Dropped)
+			assert.Len(t, lines[0].Scrape.New, 1, "a series is introduced before its values")
+			assert.Equal(t, 4.0, lines[0].Scrape.V[0].V)
+		})
 	}
-	assert.Equal(t, uint64(3), o.lost)
-	<-o.lines
-	o.offer([]line{{}})
-	assert.Zero(t, o.lost)
-	for range queue - 1 {
-		<-o.lines
-	}
-	assert.Equal(t, uint64(3), (<-o.lines)[1].Dropped)
 }
 
 func TestOutputArgument(t *testing.T) {

@@ -1,0 +1,428 @@
+package proxy
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"squall/faults"
+)
+
+func toxicStageOf(kind, dir, attrs string) faults.Stage {
+	return faults.Stage{Toxics: []faults.Toxic{
+		{Type: kind, Stream: dir, Toxicity: 1, Attributes: json.RawMessage(attrs)},
+	}}
+}
+
+// Bytes must survive any number of switches between no toxic, one and several,
+// in both directions, in order and without a new connection.
+func TestSwitchingLosesNothing(t *testing.T) {
+	r := newRig(t, "tcp", tcpServer(t, echo), Options{})
+	var wg sync.WaitGroup
+	var done atomic.Bool
+	for n := range 2 {
+		nc := r.dial()
+		sent, got := sha256.New(), sha256.New()
+		src := io.TeeReader(rand.NewChaCha8([32]byte{byte(n)}), sent)
+		wg.Go(func() {
+			for !done.Load() {
+				if _, err := io.CopyN(nc, src, 256<<10); !assert.NoError(t, err) {
+					return
+				}
+			}
+			assert.NoError(t, nc.CloseWrite())
+		})
+		wg.Go(func() {
+			n, err := io.Copy(got, nc)
+			assert.NoError(t, err)
+			assert.Greater(t, n, int64(1<<20), "bytes flowed meanwhile")
+			sum := got.Sum(nil) // all was sent before the end came back
+			assert.Equal(t, sent.Sum(nil), sum)
+		})
+	}
+	stages := []faults.Stage{
+		latency("3"),
+		toxicStageOf("bandwidth", "upstream", `{"rate":400000}`),
+		toxicStageOf("slicer", "downstream", `{"average_size":9000,"size_variation":500,"delay":1}`),
+		{Toxics: []faults.Toxic{
+			{Type: "bandwidth", Toxicity: 1, Attributes: json.RawMessage(`{"rate":300000}`)},
+			{Type: "latency", Toxicity: 0.5, Attributes: json.RawMessage(`{"latency":2,"jitter":1}`)},
+			{Type: "latency", Stream: "upstream", Toxicity: 0.5, Attributes: json.RawMessage(`{"latency":2}`)},
+		}},
+	}
+	for n := range 20 {
+		if n%3 == 0 {
+			r.put("other", latency("1")) // overlaps with what follows
+		}
+		r.put("x", stages[n%len(stages)])
+		if n%2 == 0 {
+			r.remove("x")
+		}
+		r.remove("other")
+	}
+	r.remove("x")
+	done.Store(true)
+	wg.Wait()
+}
+
+func TestLatencyIsDeliveredAndMeasured(t *testing.T) {
+	r := newRig(t, "tcp", tcpServer(t, echo), Options{})
+	nc := r.dial()
+	roundTrip(t, nc, "before")
+	r.put("slow", latency("80"))
+	start := time.Now()
+	roundTrip(t, nc, "during")
+	took := time.Since(start)
+	assert.GreaterOrEqual(t, took, 80*time.Millisecond)
+	st := r.status("slow")
+	assert.Equal(t, 1, st.Applied)
+	assert.EqualValues(t, len("during"), st.Receipt.Hits)
+	assert.Equal(t, "bytes", st.Receipt.Unit)
+	assert.False(t, st.Receipt.First.IsZero())
+	assert.Regexp(t, `^delivered delay: median \d+(\.\d+)?ms, max .* over 1 chunks$`, st.Receipt.Note)
+	r.remove("slow")
+	_, err := r.link.StageStatus(r.ctx, "slow")
+	assert.ErrorIs(t, err, faults.ErrNoStage)
+}
+
+// roundTrip sends a message over an echo and checks what comes back.
+func roundTrip(t *testing.T, nc net.Conn, msg string) {
+	t.Helper()
+	_, err := io.WriteString(nc, msg)
+	require.NoError(t, err)
+	got := make([]byte, len(msg))
+	_, err = io.ReadFull(nc, got)
+	require.NoError(t, err)
+	require.Equal(t, msg, string(got))
+}
+
+// What a latency toxic holds comes at once when the toxic goes.
+func TestRemovedLatencyFlushes(t *testing.T) {
+	r := newRig(t, "tcp", tcpServer(t, echo), Options{})
+	nc := r.dial()
+	r.put("slow", latency("60000"))
+	_, err := io.WriteString(nc, "held")
+	require.NoError(t, err)
+	eventually(t, func() bool { return r.status("slow").Receipt.Hits == 4 }, "bytes reach the toxic")
+	r.remove("slow")
+	got := make([]byte, 4)
+	_, err = io.ReadFull(nc, got)
+	require.NoError(t, err)
+	assert.Equal(t, "held", string(got))
+}
+
+// An unrelated change must not disturb what a toxic holds.
+func TestUnrelatedChangeKeepsChain(t *testing.T) {
+	r := newRig(t, "tcp", tcpServer(t, echo), Options{})
+	nc := r.dial()
+	r.put("slow", latency("300"))
+	start := time.Now()
+	_, err := io.WriteString(nc, "held")
+	require.NoError(t, err)
+	eventually(t, func() bool { return r.status("slow").Receipt.Hits == 4 }, "bytes reach the toxic")
+	r.put("up", toxicStageOf("latency", "upstream", `{"latency":1}`))
+	_, err = io.ReadFull(nc, make([]byte, 4))
+	require.NoError(t, err)
+	assert.GreaterOrEqual(t, time.Since(start), 300*time.Millisecond)
+}
+
+func TestStalledClientDoesNotFreezeControl(t *testing.T) {
+	flood := tcpServer(t, func(nc *net.TCPConn) {
+		buf := make([]byte, 64<<10)
+		for {
+			if _, err := nc.Write(buf); err != nil {
+				return
+			}
+		}
+	})
+	r := newRig(t, "tcp", flood, Options{SwitchTimeout: 100 * time.Millisecond})
+	r.put("slow", toxicStageOf("bandwidth", "downstream", `{"rate":1000000}`))
+	r.dial() // and read nothing
+	var hits uint64
+	still := 0
+	eventually(t, func() bool {
+		last := hits
+		if hits = r.status("slow").Receipt.Hits; hits != last {
+			still = 0
+		}
+		still++
+		return hits > 1<<20 && still > 100
+	}, "the client's buffers are full")
+
+	start := time.Now()
+	err := r.link.PutStage(r.ctx, "slow", latency("1"))
+	assert.ErrorContains(t, err, "1 of 1 live connections have not switched")
+	r.remove("slow")
+	assert.Less(t, time.Since(start), 2*time.Second)
+	other := r.dial() // a new connection is served as ever
+	_, err = io.ReadFull(other, make([]byte, 1<<20))
+	assert.NoError(t, err)
+}
+
+func TestHalfClose(t *testing.T) {
+	for name, stage := range map[string]*faults.Stage{
+		"plain":   nil,
+		"latency": {Toxics: latency("20").Toxics},
+	} {
+		t.Run(name, func(t *testing.T) {
+			upstream := tcpServer(t, func(nc *net.TCPConn) {
+				got, _ := io.ReadAll(nc)
+				io.WriteString(nc, "got "+string(got))
+				nc.CloseWrite()
+			})
+			r := newRig(t, "tcp", upstream, Options{})
+			if stage != nil {
+				r.put("s", *stage)
+			}
+			nc := r.dial()
+			io.WriteString(nc, "hello")
+			require.NoError(t, nc.CloseWrite())
+			got, err := io.ReadAll(nc)
+			require.NoError(t, err)
+			assert.Equal(t, "got hello", string(got))
+		})
+	}
+}
+
+func TestHalfClosedConnectionEndsWhenItStandsStill(t *testing.T) {
+	silent := tcpServer(t, func(nc *net.TCPConn) { io.Copy(io.Discard, nc) })
+	r := newRig(t, "tcp", silent, Options{Linger: 30 * time.Millisecond})
+	nc := r.dial()
+	require.NoError(t, nc.CloseWrite())
+	_, err := nc.Read(make([]byte, 1))
+	assert.ErrorIs(t, err, io.EOF)
+}
+
+func TestDeadUpstreamResetsCaller(t *testing.T) {
+	nl, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	dead := nl.Addr().String()
+	nl.Close()
+	for _, protocol := range []string{"tcp", ProtocolHTTP} {
+		t.Run(protocol, func(t *testing.T) {
+			r := newRig(t, protocol, dead, Options{})
+			next := r.wire()
+			nc := r.dial()
+			io.WriteString(nc, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+			_, err := nc.Read(make([]byte, 1))
+			assert.ErrorIs(t, err, syscall.ECONNRESET)
+			e := next()
+			assert.Equal(t, "refused", e.Error)
+			assert.Empty(t, e.Fault)
+			assert.False(t, e.Sent)
+		})
+	}
+}
+
+func TestRefuseAndRecoverOnTheSamePort(t *testing.T) {
+	r := newRig(t, "tcp", tcpServer(t, echo), Options{})
+	next := r.wire()
+	live := r.dial()
+	roundTrip(t, live, "before")
+	for range 3 {
+		r.put("down", faults.Stage{Mode: faults.LinkRefuse})
+		_, err := net.Dial("tcp", r.addr)
+		assert.ErrorIs(t, err, syscall.ECONNREFUSED)
+		got := r.status("down").Receipt
+		assert.EqualValues(t, 1, got.Hits)
+		assert.Equal(t, "connections", got.Unit)
+		assert.Equal(t, "canary dial refused", got.Note)
+		_, err = live.Read(make([]byte, 1))
+		assert.ErrorIs(t, err, syscall.ECONNRESET)
+		e := next()
+		assert.Equal(t, "reset", e.Error)
+		assert.Equal(t, "down", e.Fault)
+		r.remove("down")
+		live = r.dial()
+		roundTrip(t, live, "again")
+	}
+}
+
+// The port is held while it refuses: nobody may be given it meanwhile.
+func TestHeldPortCanBeListenedOnAgain(t *testing.T) {
+	nl, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	addr := nl.Addr().String()
+	nl.Close()
+	h := holdPort(addr)
+	require.NotNil(t, h)
+	defer h.release()
+	_, err = net.Dial("tcp", addr)
+	assert.ErrorIs(t, err, syscall.ECONNREFUSED)
+	again, err := net.Listen("tcp", addr)
+	require.NoError(t, err)
+	again.Close()
+}
+
+func TestResetHitsIdleAndNewConnections(t *testing.T) {
+	for _, protocol := range []string{"tcp", ProtocolHTTP} {
+		t.Run(protocol, func(t *testing.T) {
+			r := newRig(t, protocol, tcpServer(t, echo), Options{})
+			idle := r.dial()
+			eventually(t, func() bool {
+				r.put("probe", latency("1"))
+				return r.status("probe").Applied == 1
+			}, "the connection is known")
+			r.remove("probe")
+			r.put("cut", faults.Stage{Reset: true})
+			_, err := idle.Read(make([]byte, 1))
+			assert.ErrorIs(t, err, syscall.ECONNRESET)
+			assert.EqualValues(t, 1, r.status("cut").Receipt.Hits)
+
+			fresh := r.dial()
+			_, err = fresh.Read(make([]byte, 1))
+			assert.ErrorIs(t, err, syscall.ECONNRESET)
+			eventually(t, func() bool { return r.status("cut").Receipt.Hits == 2 }, "new connections count")
+			r.remove("cut")
+		})
+	}
+}
+
+func TestHangAndRelease(t *testing.T) {
+	r := newRig(t, "tcp", tcpServer(t, echo), Options{})
+	live := r.dial()
+	roundTrip(t, live, "before")
+	r.put("hang", faults.Stage{Mode: faults.LinkHang})
+	fresh := r.dial()
+	for _, nc := range []net.Conn{live, fresh} {
+		_, err := io.WriteString(nc, "held")
+		require.NoError(t, err)
+		nc.SetReadDeadline(time.Now().Add(60 * time.Millisecond))
+		_, err = nc.Read(make([]byte, 1))
+		var timeout net.Error
+		require.True(t, errors.As(err, &timeout) && timeout.Timeout(), "nothing may pass: %v", err)
+		nc.SetReadDeadline(time.Time{})
+	}
+	assert.EqualValues(t, 2, r.status("hang").Receipt.Hits)
+	r.remove("hang")
+	for _, nc := range []net.Conn{live, fresh} {
+		require.NoError(t, iotest.TestReader(io.LimitReader(nc, 4), []byte("held")))
+	}
+}
+
+// A caller that gives up while the edge hangs is seen without being read.
+func TestCallerLeavesHungEdge(t *testing.T) {
+	for _, protocol := range []string{"tcp", ProtocolHTTP} {
+		t.Run(protocol, func(t *testing.T) {
+			r := newRig(t, protocol, tcpServer(t, echo), Options{})
+			next := r.wire()
+			r.put("hang", faults.Stage{Mode: faults.LinkHang})
+			nc := r.dial()
+			io.WriteString(nc, "GET /x HTTP/1.1\r\nHost: x\r\n\r\n")
+			eventually(t, func() bool { return r.status("hang").Receipt.Hits == 1 }, "the request is held")
+			nc.Close()
+			e := next()
+			assert.Equal(t, "timeout", e.Error)
+			assert.Equal(t, "hang", e.Fault)
+			assert.False(t, e.Sent)
+			if protocol == ProtocolHTTP {
+				assert.Equal(t, "/x", e.Path)
+			}
+		})
+	}
+}
+
+func TestLeases(t *testing.T) {
+	r := newRig(t, "tcp", tcpServer(t, echo), Options{})
+	leased := faults.Stage{Mode: faults.LinkHang, Owner: "run-1", Lease: 150 * time.Millisecond}
+	r.put("leased", leased)
+	other := latency("1")
+	other.Owner = "run-2"
+	r.put("other", other)
+
+	deadline := time.Now().Add(400 * time.Millisecond) // well past the first lease
+	for time.Now().Before(deadline) {
+		n, err := r.client.RenewOwner(r.ctx, "run-1", 150*time.Millisecond)
+		require.NoError(t, err)
+		require.Equal(t, 1, n, "a renewed lease holds")
+		<-time.After(20 * time.Millisecond)
+	}
+	expires := r.status("leased").Expires
+	eventually(t, func() bool {
+		_, err := r.link.StageStatus(r.ctx, "leased")
+		return errors.Is(err, faults.ErrNoStage)
+	}, "unrenewed, the stage goes by itself")
+	assert.False(t, time.Now().Before(expires))
+	roundTrip(t, r.dial(), "alive")
+
+	n, err := r.client.DeleteOwner(r.ctx, "run-1")
+	require.NoError(t, err)
+	assert.Zero(t, n, "owners are kept apart")
+	n, err = r.client.DeleteOwner(r.ctx, "run-2")
+	require.NoError(t, err)
+	assert.Equal(t, 1, n)
+	stages, err := r.client.Stages(r.ctx)
+	require.NoError(t, err)
+	assert.Empty(t, stages)
+}
+
+// Toxics that end streams must end them through our engine too.
+func TestCuttingToxics(t *testing.T) {
+	tests := []struct {
+		kind, attrs string
+		read        int
+		err         error
+	}{
+		{"limit_data", `{"bytes":3}`, 3, io.EOF},
+		{"timeout", `{"timeout":20}`, 0, io.EOF},
+		{"reset_peer", `{"timeout":10}`, 0, syscall.ECONNRESET},
+	}
+	for _, tt := range tests {
+		t.Run(tt.kind, func(t *testing.T) {
+			r := newRig(t, "tcp", tcpServer(t, echo), Options{})
+			nc := r.dial()
+			r.put("x", toxicStageOf(tt.kind, "downstream", tt.attrs))
+			io.WriteString(nc, "hello")
+			got := 0
+			var err error
+			for buf := make([]byte, 16); err == nil; {
+				var n int
+				n, err = nc.Read(buf)
+				got += n
+			}
+			assert.ErrorIs(t, err, tt.err)
+			assert.Equal(t, tt.read, got)
+		})
+	}
+}
+
+// A timeout toxic that goes has swallowed bytes: its connections must end
+// (as stock does), and connections it did not strike must not.
+func TestRemovedTimeoutEndsItsConnections(t *testing.T) {
+	r := newRig(t, "tcp", tcpServer(t, echo), Options{})
+	nc := r.dial()
+	r.put("x", toxicStageOf("timeout", "downstream", `{"timeout":0}`))
+	io.WriteString(nc, "hello")
+	eventually(t, func() bool { return r.status("x").Receipt.Hits == 5 }, "bytes reach the toxic")
+	r.remove("x")
+	_, err := nc.Read(make([]byte, 1))
+	assert.ErrorIs(t, err, io.EOF)
+}
+
+func TestToxicityIsDrawnFromTheSeed(t *testing.T) {
+	hits := func(seed uint64) (conns []int) {
+		st, err := newStage("s", faults.Stage{Seed: seed, Toxics: []faults.Toxic{{Type: "latency", Toxicity: 0.3}}}, "tcp")
+		require.NoError(t, err)
+		for i := range 1000 {
+			if st.toxics[0].strikes(uint64(i)) {
+				conns = append(conns, i)
+			}
+		}
+		return conns
+	}
+	assert.Equal(t, hits(1), hits(1))
+	assert.NotEqual(t, hits(1), hits(2))
+	assert.InDelta(t, 300, len(hits(1)), 50)
+}
