@@ -10,7 +10,7 @@ RACE      := $(if $(shell command -v $(or $(CC),gcc) 2>/dev/null),-race)
 
 export CGO_ENABLED := $(if $(RACE),1,0)
 
-.PHONY: help build k6 test test-k6 chaos prove lint fmt bench doctor clean
+.PHONY: help build k6 test test-k6 chaos prove lint schema fmt bench doctor clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,10 @@ lint: ## formatting, vet and staticcheck (pinned in go.mod)
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt would change:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	go vet -stdmethods=false ./...
 	go tool staticcheck ./...
+
+schema: build ## write the JSON Schemas that editors use
+	bin/squall schema scenario >scenarios/schema/scenario.json
+	bin/squall schema system >scenarios/schema/system.json
 
 fmt: ## format all Go files
 	gofmt -w $$(git ls-files '*.go')

@@ -182,8 +182,8 @@ func (c *Client) send(ctx context.Context, method, path string, body io.Reader) 
 	e := apiError{Message: resp.Status, Status: resp.StatusCode}
 	json.NewDecoder(resp.Body).Decode(&e) // what is no JSON leaves the status line
 	err = errors.New(e.Message)
-	if resp.StatusCode == http.StatusNotFound && strings.Contains(path, "/stages/") {
-		err = faults.ErrNoStage
+	if resp.StatusCode == http.StatusNotFound && method == "GET" && strings.Contains(path, "/stages/") {
+		err = faults.ErrNoStage // also when the proxy is gone: so are its stages
 	}
 	return nil, fmt.Errorf("link proxy: %s %s: %w", method, path, err)
 }

@@ -14,6 +14,8 @@ import (
 // maxHead bounds a message head. What is longer passes as plain TCP.
 const maxHead = 256 << 10
 
+var oldVersion = []byte("HTTP/1.0")
+
 // errNotHTTP says that bytes cannot be framed beyond doubt as HTTP/1.
 var errNotHTTP = errors.New("not unambiguous HTTP/1")
 
@@ -122,8 +124,8 @@ func parseRequest(head []byte) (request, error) {
 		return request{}, errNotHTTP
 	}
 	r := request{method: method, path: pathOf(target), upgrade: method == "CONNECT"}
-	r.closes = bytes.HasSuffix(line, []byte("HTTP/1.0"))
-	var body bodyFields
+	r.closes = bytes.HasSuffix(line, oldVersion)
+	body := bodyFields{old: r.closes}
 	err := eachField(fields, func(name, value []byte) error {
 		switch {
 		case is(name, "Upgrade"):
@@ -158,7 +160,7 @@ func parseResponse(head []byte, method string) (response, error) {
 		return response{}, errNotHTTP
 	}
 	r := response{status: status}
-	var body bodyFields
+	body := bodyFields{old: bytes.HasPrefix(line, oldVersion)}
 	if err := eachField(fields, body.field); err != nil {
 		return r, err
 	}
@@ -200,6 +202,7 @@ func is(name []byte, want string) bool {
 // bodyFields collects the fields that frame a body. Anything two parsers might
 // read differently is an error: that is how requests are smuggled.
 type bodyFields struct {
+	old     bool // HTTP/1.0, where some parsers ignore Transfer-Encoding
 	length  int64
 	hasLen  bool
 	chunked bool
@@ -214,7 +217,7 @@ func (b *bodyFields) field(name, value []byte) error {
 		}
 		b.length, b.hasLen = int64(n), true
 	case is(name, "Transfer-Encoding"):
-		if b.chunked || !strings.EqualFold(string(value), "chunked") {
+		if b.old || b.chunked || !strings.EqualFold(string(value), "chunked") {
 			return fmt.Errorf("%w: transfer-encoding %q", errNotHTTP, value)
 		}
 		b.chunked = true

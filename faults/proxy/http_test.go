@@ -352,17 +352,18 @@ func TestPipelining(t *testing.T) {
 // What cannot be framed beyond doubt passes as it is and no rule touches it.
 func TestPassThrough(t *testing.T) {
 	for name, bytes := range map[string]string{
-		"http2 preface":      "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-		"tls":                "\x16\x03\x01\x02\x00no newline",
-		"other protocol":     "HELO there\r\n",
-		"length and chunked": "POST / HTTP/1.1\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-		"two lengths":        "POST / HTTP/1.1\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\nabcd",
-		"length list":        "POST / HTTP/1.1\r\nContent-Length: 4, 4\r\n\r\nabcd",
-		"signed length":      "POST / HTTP/1.1\r\nContent-Length: +4\r\n\r\nabcd",
-		"other coding":       "POST / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
-		"space before colon": "POST / HTTP/1.1\r\nContent-Length : 4\r\n\r\nabcd",
-		"folded header":      "POST / HTTP/1.1\r\nX: a\r\n b\r\n\r\n",
-		"bare line feed":     "GET / HTTP/1.1\nHost: x\n\n",
+		"http2 preface":       "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+		"tls":                 "\x16\x03\x01\x02\x00no newline",
+		"other protocol":      "HELO there\r\n",
+		"length and chunked":  "POST / HTTP/1.1\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+		"two lengths":         "POST / HTTP/1.1\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\nabcd",
+		"length list":         "POST / HTTP/1.1\r\nContent-Length: 4, 4\r\n\r\nabcd",
+		"signed length":       "POST / HTTP/1.1\r\nContent-Length: +4\r\n\r\nabcd",
+		"other coding":        "POST / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+		"chunked in HTTP/1.0": "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+		"space before colon":  "POST / HTTP/1.1\r\nContent-Length : 4\r\n\r\nabcd",
+		"folded header":       "POST / HTTP/1.1\r\nX: a\r\n b\r\n\r\n",
+		"bare line feed":      "GET / HTTP/1.1\nHost: x\n\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, ProtocolHTTP, tcpServer(t, echo), Options{})

@@ -62,7 +62,7 @@ func TestSwitchingLosesNothing(t *testing.T) {
 			{Type: "latency", Stream: "upstream", Toxicity: 0.5, Attributes: json.RawMessage(`{"latency":2}`)},
 		}},
 	}
-	for n := range 20 {
+	for n := range 12 {
 		if n%3 == 0 {
 			r.put("other", latency("1")) // overlaps with what follows
 		}
@@ -86,9 +86,9 @@ func TestLatencyIsDeliveredAndMeasured(t *testing.T) {
 	roundTrip(t, nc, "during")
 	took := time.Since(start)
 	assert.GreaterOrEqual(t, took, 80*time.Millisecond)
+	eventually(t, func() bool { return r.status("slow").Receipt.Hits == uint64(len("during")) }, "bytes are counted")
 	st := r.status("slow")
 	assert.Equal(t, 1, st.Applied)
-	assert.EqualValues(t, len("during"), st.Receipt.Hits)
 	assert.Equal(t, "bytes", st.Receipt.Unit)
 	assert.False(t, st.Receipt.First.IsZero())
 	assert.Regexp(t, `^delivered delay: median \d+(\.\d+)?ms, max .* over 1 chunks$`, st.Receipt.Note)
@@ -281,8 +281,11 @@ func TestResetHitsIdleAndNewConnections(t *testing.T) {
 			assert.ErrorIs(t, err, syscall.ECONNRESET)
 			assert.EqualValues(t, 1, r.status("cut").Receipt.Hits)
 
-			fresh := r.dial()
-			_, err = fresh.Read(make([]byte, 1))
+			fresh, err := net.Dial("tcp", r.addr) // the RST may come before Dial returns
+			if err == nil {
+				_, err = fresh.Read(make([]byte, 1))
+				fresh.Close()
+			}
 			assert.ErrorIs(t, err, syscall.ECONNRESET)
 			eventually(t, func() bool { return r.status("cut").Receipt.Hits == 2 }, "new connections count")
 			r.remove("cut")

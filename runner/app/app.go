@@ -130,6 +130,13 @@ SLOs and resilience mechanisms, and leaves nothing broken.
   squall explain net-latency      reference of a fault or check kind`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usage("unknown command %q\nsee: squall --help", args[0])
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.PersistentFlags().StringVar(&a.output, "output", "auto", "auto, tty, plain or json")
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {

@@ -42,10 +42,10 @@ spec:
 `
 
 type bench struct {
-	t     *testing.T
-	dir   string // working directory, also found in the environment of every process of the run
-	repo  string
-	shell []string
+	t      *testing.T
+	dir    string // working directory
+	repo   string
+	family map[string]relative // of a run that start began
 }
 
 var build = sync.OnceValue(func() error {
@@ -107,26 +107,55 @@ func exitCode(err error) int {
 func (b *bench) nothingLeft() {
 	b.t.Helper()
 	require.EventuallyWithT(b.t, func(c *assert.CollectT) {
-		assert.Empty(c, processesOf(b.dir))
+		assert.Empty(c, alive(b.family))
 		envs, _ := filepath.Glob(filepath.Join(b.dir, "state", "environments", "*"))
 		assert.Empty(c, envs)
 	}, 10*time.Second, 20*time.Millisecond)
 }
 
-// processesOf finds every process whose command line or environment names dir.
-func processesOf(dir string) (found []string) {
+// relative is a process of a run: its command line, and its start time, because
+// PIDs are recycled.
+type relative struct{ cmdline, start string }
+
+// procStat returns parent and start time (fields 4 and 22 of /proc/PID/stat).
+func procStat(pid string) (parent, start string) {
+	stat, _ := os.ReadFile(filepath.Join("/proc", pid, "stat"))
+	_, rest, ok := strings.Cut(string(stat), ") ") // the name may hold anything
+	if f := strings.Fields(rest); ok && len(f) > 19 && f[0] != "Z" {
+		return f[1], f[19]
+	}
+	return "", ""
+}
+
+// familyOf finds a process and all its descendants.
+func familyOf(pid int) map[string]relative {
+	family := map[string]relative{}
 	procs, _ := filepath.Glob("/proc/[0-9]*")
-	for _, p := range procs {
-		if pid, _ := strconv.Atoi(filepath.Base(p)); pid == os.Getpid() {
-			continue
-		}
-		cmdline, _ := os.ReadFile(filepath.Join(p, "cmdline"))
-		environ, _ := os.ReadFile(filepath.Join(p, "environ"))
-		if bytes.Contains(cmdline, []byte(dir)) || bytes.Contains(environ, []byte(dir)) {
-			found = append(found, filepath.Base(p)+" "+string(bytes.ReplaceAll(cmdline, []byte{0}, []byte{' '})))
+	for grown := true; grown; {
+		grown = false
+		for _, p := range procs {
+			id := filepath.Base(p)
+			parent, start := procStat(id)
+			_, known := family[id]
+			_, child := family[parent]
+			if start != "" && !known && (child || id == strconv.Itoa(pid)) {
+				cmdline, _ := os.ReadFile(filepath.Join(p, "cmdline"))
+				family[id] = relative{string(bytes.ReplaceAll(cmdline, []byte{0}, []byte{' '})), start}
+				grown = true
+			}
 		}
 	}
-	return found
+	return family
+}
+
+// alive lists the command lines of those that still run.
+func alive(family map[string]relative) (lines []string) {
+	for pid, r := range family {
+		if _, start := procStat(pid); start == r.start {
+			lines = append(lines, r.cmdline)
+		}
+	}
+	return lines
 }
 
 func finding(t *testing.T, res verdict.Result, id string) verdict.Finding {
@@ -185,6 +214,7 @@ func (b *bench) start() (*exec.Cmd, io.Closer) {
 		var f record.Fault
 		if json.Unmarshal(lines.Bytes(), &e) == nil && e.Type == record.TypeFault &&
 			json.Unmarshal(e.Data, &f) == nil && f.State == record.FaultBiting {
+			b.family = familyOf(cmd.Process.Pid)
 			return cmd, out
 		}
 	}
@@ -196,7 +226,10 @@ func TestKilledRunnerLeavesNothing(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	cmd, _ := b.start()
-	require.Greater(t, len(processesOf(b.dir)), 10, "the shop runs")
+	running := strings.Join(alive(b.family), "\n")
+	for _, part := range []string{"supervise", "proxy", "k6", "shop gateway", "shop orders", "shop nats"} {
+		require.Contains(t, running, part)
+	}
 	require.NoError(t, cmd.Process.Signal(syscall.SIGKILL))
 	require.Error(t, cmd.Wait())
 	b.nothingLeft()
@@ -216,7 +249,7 @@ func TestKilledRunnerLeavesNothing(t *testing.T) {
 
 func undoDir(t *testing.T, b *bench) string {
 	t.Helper()
-	dirs, err := filepath.Glob(filepath.Join(b.dir, "out", "*", "short"))
+	dirs, err := filepath.Glob(filepath.Join(b.dir, "out", "2*", "short"))
 	require.NoError(t, err)
 	require.Len(t, dirs, 1)
 	return dirs[0]
@@ -246,10 +279,8 @@ func TestSilentRunnerLosesItsLease(t *testing.T) {
 	require.NoError(t, cmd.Process.Signal(syscall.SIGSTOP))
 	require.EventuallyWithT(t, func(c *assert.CollectT) {
 		// The stopped runner itself, and its k6, are all that is left.
-		for _, p := range processesOf(b.dir) {
-			assert.NotContains(c, p, "shop")
-			assert.NotContains(c, p, "supervise")
-		}
+		left := alive(b.family)
+		assert.Len(c, left, 2, "%q", left)
 	}, 10*time.Second, 20*time.Millisecond)
 	require.NoError(t, cmd.Process.Signal(syscall.SIGKILL))
 	require.Error(t, cmd.Wait())

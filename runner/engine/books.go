@@ -13,6 +13,7 @@ import (
 
 	"squall/runner/plan"
 	"squall/runner/record"
+	"squall/runner/verdict"
 )
 
 // The books are read again and again until nothing is pending and nothing has
@@ -28,71 +29,82 @@ func (e *engine) settle(ctx context.Context, _ plan.Phase) error {
 	if err := e.stopLoad(ctx); err != nil {
 		return err
 	}
-	rows, err := e.calmBooks(ctx)
+	b, err := e.calmBooks(ctx)
 	if err != nil {
 		return err
 	}
-	for _, r := range rows {
+	for _, r := range b.rows {
 		if err := e.Record.Put(record.Audit, r); err != nil {
+			return err
+		}
+	}
+	for _, p := range b.probes {
+		if err := e.Record.Append(record.TypeProbe, p); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (e *engine) calmBooks(ctx context.Context) ([]record.AuditRow, error) {
+// books is one reading of all sources. One that could not be read is told by
+// its probe and does not hide the others.
+type books struct {
+	rows   []record.AuditRow
+	probes []record.Probe
+}
+
+// complete reports whether every source could be read and nothing is pending.
+func (b books) complete() bool {
+	return !slices.ContainsFunc(b.probes, func(p record.Probe) bool { return !p.OK }) &&
+		!slices.ContainsFunc(b.rows, func(r record.AuditRow) bool { return r.State == "pending" })
+}
+
+func (e *engine) calmBooks(ctx context.Context) (books, error) {
 	deadline := time.Now().Add(settleWithin)
-	var last []record.AuditRow
+	var last books
 	since := time.Now()
 	tick := time.NewTicker(booksEvery)
 	defer tick.Stop()
 	for {
-		rows, err := e.readBooks(ctx)
+		b := e.readBooks(ctx)
 		now := time.Now()
-		if err == nil && !reflect.DeepEqual(rows, last) {
-			last, since = rows, now
+		if !reflect.DeepEqual(b, last) {
+			last, since = b, now
 		}
-		if err == nil && now.Sub(since) >= calm && !pending(rows) {
-			return rows, nil
+		if b.complete() && now.Sub(since) >= calm {
+			return b, nil
 		}
 		if now.After(deadline) {
-			if err != nil {
-				e.note("error", "books: %v", err) // the ledger check will miss its source
-				return last, nil
-			}
 			e.note("warn", "books not calm after %s", settleWithin)
-			return rows, nil
+			return b, nil
 		}
 		select {
 		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+			return books{}, context.Cause(ctx)
 		case <-tick.C:
 		}
 	}
 }
 
-func pending(rows []record.AuditRow) bool {
-	return slices.ContainsFunc(rows, func(r record.AuditRow) bool { return r.State == "pending" })
-}
-
-func (e *engine) readBooks(ctx context.Context) ([]record.AuditRow, error) {
+func (e *engine) readBooks(ctx context.Context) books {
 	urls := map[string]string{}
 	for _, s := range e.Env.Services() {
 		urls[s.Name] = s.URL
 	}
-	var all []record.AuditRow
+	var all books
 	for _, name := range slices.Sorted(maps.Keys(e.System.Spec.Ledger)) {
-		b := e.System.Spec.Ledger[name]
-		if len(b.Of) > 0 {
+		source := e.System.Spec.Ledger[name]
+		if len(source.Of) > 0 {
 			continue
 		}
-		rows, err := readSource(ctx, name, urls[b.Service]+b.Path)
+		rows, err := readSource(ctx, name, urls[source.Service]+source.Path)
+		probe := record.Probe{Name: verdict.BooksProbe(name), OK: err == nil, Value: float64(len(rows))}
 		if err != nil {
-			return nil, fmt.Errorf("source %s: %w", name, err)
+			probe.Note = err.Error()
 		}
-		all = append(all, rows...)
+		all.rows, all.probes = append(all.rows, rows...), append(all.probes, probe)
 	}
-	return all, nil
+	return all
 }
 
 func readSource(ctx context.Context, name, url string) ([]record.AuditRow, error) {

@@ -235,43 +235,6 @@ func TestQueriesDoNotChangeTheStore(t *testing.T) {
 	assert.Equal(t, before, one(t, s, expr, 20*time.Second, at(160)))
 }
 
-func TestExpand(t *testing.T) {
-	for expr, want := range map[string]string{
-		"rate(x[$window])":                       "rate(x[12s] anchored)",
-		"sum(increase(x{a=\"b\"}[$window]))":     "sum(increase(x{a=\"b\"}[12s] anchored))",
-		"avg_over_time(x[$window])":              "avg_over_time(x[12s])",
-		"rate(x[5s])":                            "rate(x[5s])",
-		"max_over_time(rate(x[2s])[$window:1s])": "max_over_time(rate(x[2s])[12s:1s])",
-		"rate(x[$window] smoothed)":              "rate(x[12s] smoothed)",
-	} {
-		got, err := metrics.Expand(expr, 12*time.Second)
-		require.NoError(t, err, expr)
-		assert.Equal(t, want, got)
-	}
-}
-
-func TestIncrease(t *testing.T) {
-	for expr, want := range map[string]string{
-		"sum(x)":                       "sum(increase(x[12s] anchored))",
-		`sum(x{code!~"5.."}) - sum(y)`: `sum(increase(x{code!~"5.."}[12s] anchored)) - sum(increase(y[12s] anchored))`,
-		"sum(increase(x[$window]))":    "sum(increase(x[12s] anchored))",
-	} {
-		got, err := metrics.Increase(expr, 12*time.Second)
-		require.NoError(t, err, expr)
-		assert.Equal(t, want, got)
-	}
-	_, err := metrics.Increase("sum(rate(x[5m]))", time.Second)
-	assert.ErrorContains(t, err, "without $window")
-}
-
-func TestParseErrorsSayWhereAndWhat(t *testing.T) {
-	err := metrics.Parse("histogram_quantil(0.9, x)")
-	assert.ErrorContains(t, err, "1:1")
-	assert.ErrorContains(t, err, `did you mean "histogram_quantile"?`)
-	assert.Error(t, metrics.Parse("up{"))
-	assert.NoError(t, metrics.Parse("rate(x[$window])"))
-}
-
 func TestScrapeRealEndpoint(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	hist := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "d_seconds", NativeHistogramBucketFactor: 1.1})
@@ -328,4 +291,46 @@ func TestScrapeRealEndpoint(t *testing.T) {
 	until("a failed scrape", func(x record.Scrape) bool { return !x.Up && x.Error != "" })
 	cancel()
 	<-done
+}
+
+// Labels of the process do not pass for those of the target.
+func TestExposedJobAndInstanceAreKeptApart(t *testing.T) {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintln(w, `x{job="theirs",exported_job="older",instance="i-7"} 1`)
+	}))
+	defer srv.Close()
+	scrapes := make(chan record.Scrape, 2)
+	ctx, cancel := context.WithCancel(t.Context())
+	metrics.NewScraper([]metrics.Target{{Name: "svc", URL: srv.URL}}, time.Minute, func(x record.Scrape) error {
+		cancel()
+		scrapes <- x
+		return nil
+	}).Run(ctx)
+	first := <-scrapes
+	require.Len(t, first.New, 1, first.Error)
+	assert.Equal(t, map[string]string{
+		"__name__": "x", "job": "svc", "instance": "svc",
+		"exported_exported_job": "theirs", "exported_job": "older", "exported_instance": "i-7",
+	}, first.New[0].Labels)
+}
+
+func TestDamagedScrapesAreRefused(t *testing.T) {
+	hist := func(bs ...record.Bucket) record.Scrape {
+		sc := scrape("a", 0)
+		sc.New = []record.Series{series(1, "h", "histogram")}
+		sc.H = []record.HistValue{{ID: 1, Schema: 5, Count: 2, Pos: bs}}
+		return sc
+	}
+	twice := scrape("a", 0)
+	twice.New = []record.Series{series(1, "x", "gauge"), series(1, "y", "gauge")}
+	for want, sc := range map[string]record.Scrape{
+		"bucket 3 follows 9":              hist(record.Bucket{9, 1}, record.Bucket{3, 1}),
+		"follows -1":                      hist(record.Bucket{1 << 40, 2}),
+		"1 observations found in buckets": hist(record.Bucket{3, 1}),
+		"series 1 introduced twice":       twice,
+	} {
+		_, err := metrics.Load([]record.Scrape{sc})
+		assert.ErrorContains(t, err, want)
+	}
+	require.NoError(t, metrics.NewStore().Append(hist(record.Bucket{3, 1}, record.Bucket{9, 1})))
 }

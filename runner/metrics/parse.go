@@ -22,8 +22,11 @@ const (
 
 var promParser = parser.NewParser(parser.Options{EnableExtendedRangeSelectors: true})
 
-// variables finds what begins with $, after all that may hide one: strings and comments.
-var variables = regexp.MustCompile("\"(?:\\\\.|[^\"\\\\])*\"|'(?:\\\\.|[^'\\\\])*'|`[^`]*`|#[^\\n]*|\\$\\w*")
+// variables finds what begins with $, after all that may hide one: strings,
+// which a mistake may leave open, and comments.
+var variables = regexp.MustCompile(strings.Join([]string{
+	`"(?:\\.|[^"\\])*"?`, `'(?:\\.|[^'\\])*'?`, "`[^`]*`?", `#[^\n]*`, `\$\w*`,
+}, "|"))
 
 // Parse checks an expression, which may hold $window.
 func Parse(expr string) error {

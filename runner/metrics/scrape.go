@@ -86,7 +86,9 @@ func (s *Scraper) once(t Target, state *targetState) {
 	out := record.Scrape{Source: t.Name}
 	exposed, err := s.fetch(t)
 	now := time.Now()
-	out.At, out.Took = now.UnixNano(), now.Sub(begun).Nanoseconds()
+	// Two looks never share a millisecond, which is all that PromQL tells apart.
+	out.At, out.Took = max(now.UnixNano(), state.last+int64(time.Millisecond)), now.Sub(begun).Nanoseconds()
+	state.last = out.At
 	if err != nil {
 		out.Error = err.Error()
 	} else {
@@ -217,6 +219,7 @@ type targetState struct {
 	ids  map[string]*known
 	next func() uint32
 	tick uint64
+	last int64 // when it was last looked at, Unix nanoseconds
 }
 
 type known struct {

@@ -24,6 +24,9 @@ type series struct {
 	gone bool
 }
 
+// standing reports whether the process still exposes the series.
+func (s *series) standing() bool { return len(s.at) > 0 && !s.gone }
+
 // counts reports whether the series only grows while its process lives.
 func (s *series) counts() bool { return s.typ == typeCounter || s.typ == typeHistogram }
 

@@ -114,7 +114,7 @@ func (s *Store) check(src *source, sc record.Scrape) error {
 	}
 	added := map[uint32]string{}
 	for _, n := range sc.New {
-		if s.series[n.ID] != nil {
+		if _, twice := added[n.ID]; twice || s.series[n.ID] != nil {
 			return fmt.Errorf("series %d introduced twice", n.ID)
 		}
 		added[n.ID] = n.Type
@@ -182,7 +182,7 @@ func (s *Store) apply(src *source, tick int, sc record.Scrape, hs []*histogram.H
 	}
 	if src.down { // what did not change while the source was down is back with its old value
 		for _, ser := range src.series {
-			if !ser.gone && !ser.changedAt(tick) {
+			if ser.standing() && !ser.changedAt(tick) {
 				ser.enter(tick, ser.last, restarted)
 			}
 		}
@@ -206,7 +206,7 @@ func (src *source) fail(tick int) {
 	}
 	src.down = true
 	for _, ser := range src.series {
-		if !ser.gone {
+		if ser.standing() {
 			ser.end(tick)
 		}
 	}

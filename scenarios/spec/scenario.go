@@ -32,7 +32,7 @@ type ScenarioSpec struct {
 	System     string      `yaml:"system" spec:"required,pattern=text" doc:"System file, relative to this file."`
 	Load       LoadSpec    `yaml:"load" spec:"required" doc:"Traffic while the experiment runs."`
 	Phases     Phases      `yaml:"phases" doc:"How long each phase lasts."`
-	Faults     []Fault     `yaml:"faults" spec:"required" doc:"What is broken, where and when."`
+	Faults     []Fault     `yaml:"faults" spec:"required,min=1" doc:"What is broken, where and when."`
 	Steady     []Check     `yaml:"steady" spec:"required,min=1" doc:"Steady state: must hold in the baseline or nothing is injected."`
 	Expect     []Check     `yaml:"expect" spec:"required,min=1" doc:"Assertions that decide the verdict."`
 	Guardrails []Guardrail `yaml:"guardrails" doc:"Limits that abort the run and heal the system."`
