@@ -2,43 +2,49 @@
 SHELL := bash
 .DEFAULT_GOAL := help
 
-CACHE     := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/squall
 SCENARIOS ?= scenarios
 OUT       ?= out
+# Builds k6 with our extension unless that very one is cached; prints its path.
+K6        := CGO_ENABLED=0 runner/load/xk6-squall/build
 # The race detector needs a C compiler; without one the tests run without it.
 RACE      := $(if $(shell command -v $(or $(CC),gcc) 2>/dev/null),-race)
 
 export CGO_ENABLED := $(if $(RACE),1,0)
 
-.PHONY: help build k6 test test-k6 chaos prove lint schema fmt bench doctor clean
+.PHONY: help build k6 test test-unit test-k6 test-e2e chaos prove lint schema fmt bench doctor clean
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build bin/squall and bin/shop
 	CGO_ENABLED=0 go build -o bin/ ./runner/cmd/squall
 	CGO_ENABLED=0 go build -o bin/shop ./sample-system
 
 k6: ## build k6 with the squall extension, once; it is cached
-	@CGO_ENABLED=0 runner/load/xk6-squall/build >/dev/null
+	@$(K6) >/dev/null
 
 chaos: build k6 ## run every scenario against the sample system
-	bin/squall run --out $(OUT) --junit $(OUT)/junit.xml $(SCENARIOS)
+	SQUALL_K6=$$($(K6)) bin/squall run --out $(OUT) --junit $(OUT)/junit.xml $(SCENARIOS)
 
 prove: build k6 ## switch on every claimed defect and require red
-	bin/squall prove --out $(OUT)/prove $(SCENARIOS)
+	SQUALL_K6=$$($(K6)) bin/squall prove --out $(OUT)/prove $(SCENARIOS)
 
-test: build test-k6 ## run all tests
+test: test-unit test-k6 test-e2e ## run all tests
+
+test-unit: ## run the tests that need neither k6 nor the built binaries
 	go test $(RACE) ./...
 
-test-k6: k6 ## run the tests of the k6 extension, and of the runner with the real k6
+test-k6: k6 ## run the tests of the k6 extension, and of its driver with the real k6
 	cd runner/load/xk6-squall && CGO_ENABLED=0 go test ./...
-	SQUALL_K6=$$(CGO_ENABLED=0 runner/load/xk6-squall/build) go test -tags k6 ./runner/load
+	SQUALL_K6=$$($(K6)) go test -tags k6 ./runner/load
+
+test-e2e: build k6 ## run the tests that boot the shop: killed, interrupted and silent runners, runs without evidence
+	SQUALL_K6=$$($(K6)) go test -tags e2e ./runner/app
 
 lint: ## formatting, vet and staticcheck (pinned in go.mod)
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt would change:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
-	go vet -stdmethods=false ./...
-	go tool staticcheck ./...
+	go vet -stdmethods=false -tags e2e,k6 ./...
+	go tool staticcheck -tags e2e,k6 ./...
 
 schema: build ## write the JSON Schemas that editors use
 	bin/squall schema scenario >scenarios/schema/scenario.json

@@ -1,3 +1,5 @@
+//go:build e2e
+
 package app_test
 
 import (
@@ -24,7 +26,9 @@ import (
 	"squall/runner/verdict"
 )
 
-// These tests run the real binary, the real shop and the real k6 (make k6).
+// These tests run the real binary, the real shop and the real k6. They have a
+// tag, and a turn of their own in make test, because they measure: beside the
+// other packages' tests the load generator would starve.
 
 // short is a scenario on the real shop with the shortest phases that still
 // carry enough samples.
@@ -197,6 +201,16 @@ func TestBrokenAssertionFails(t *testing.T) {
 	assert.Equal(t, 1, code)
 	assert.Equal(t, verdict.Fail, finding(t, res, "too-much").Verdict)
 	assert.Contains(t, res.Sentence, "too-much")
+
+	// Judged again by an edited assertion, without running anything.
+	dir := filepath.Join(b.dir, "out", "latest", "short")
+	b.scenario("orders -> payments", "3s", "{id: enough, slo: checkout-success, atLeast: 10%}")
+	out, err := b.command("judge", dir, "--scenario", "short.yaml").CombinedOutput()
+	assert.NoError(t, err, "%s", out)
+	page, err := b.command("report", dir, "--format", "html").Output()
+	require.NoError(t, err)
+	assert.Contains(t, string(page), "enough")
+	assert.Less(t, len(page), 500_000)
 }
 
 // start runs a long fault and returns once it bites.

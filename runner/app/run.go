@@ -90,7 +90,7 @@ func (a *app) run(ctx context.Context, args []string, f runFlags) error {
 	if err != nil {
 		return err
 	}
-	if len(outcomes) > 1 {
+	if len(outcomes) > 1 && a.output != "json" {
 		reports.Summary(a.Stdout, summaries(outcomes), a.colour())
 	}
 	if f.junit != "" {
@@ -98,7 +98,11 @@ func (a *app) run(ctx context.Context, args []string, f runFlags) error {
 			return err
 		}
 	}
-	return exitWith(worst(outcomes))
+	code := worst(outcomes)
+	if len(outcomes) < len(ins)*f.repeat && code != ExitDirty {
+		code = ExitInterrupted // some never began
+	}
+	return exitWith(code)
 }
 
 // outcome is one finished run.
@@ -199,7 +203,17 @@ func (r *oneRun) do(ctx context.Context) (*outcome, error) {
 	if err != nil {
 		err = errors.Join(runErr, err)
 	}
-	return o, errors.Join(err, journal.Close(), release())
+	return o, errors.Join(err, journal.Close(), r.unlock(release))
+}
+
+// unlock takes the run off the list, unless something is left to undo: then it
+// stays, and heal finds it once this process has ended.
+func (r *oneRun) unlock(release func() error) error {
+	open, err := inject.ReadJournal(filepath.Join(r.dir, "undo.ndjson"))
+	if err != nil || len(open) > 0 {
+		return err
+	}
+	return release()
 }
 
 func (r *oneRun) header() record.Header {
@@ -309,7 +323,7 @@ func summaries(outcomes []*outcome) []reports.Row {
 	return rows
 }
 
-// judged is the result of a saved run's verdict.json.
+// readResult is the saved verdict of a run.
 func readResult(dir string) (verdict.Result, error) {
 	var res verdict.Result
 	data, err := os.ReadFile(filepath.Join(dir, "verdict.json"))

@@ -17,6 +17,7 @@ import (
 
 func (a *app) upCmd() *cobra.Command {
 	var defects []string
+	var out string
 	c := &cobra.Command{
 		Use:   "up [SYSTEM-FILE]",
 		Short: "Start a system behind its proxies and leave it running (default: sample-system/system.yaml)",
@@ -26,21 +27,23 @@ func (a *app) upCmd() *cobra.Command {
 			if len(args) == 1 {
 				file = args[0]
 			}
-			return a.up(c.Context(), file, defects)
+			return a.up(c.Context(), file, out, defects)
 		},
 	}
 	c.Flags().StringSliceVar(&defects, "defect", nil, "defects of the system to switch on")
+	c.Flags().StringVar(&out, "out", "out", "folder for the logs")
 	return c
 }
 
-func (a *app) up(ctx context.Context, file string, defects []string) error {
+func (a *app) up(ctx context.Context, file, out string, defects []string) error {
 	sys, problems := spec.LoadSystem(file)
 	if len(problems) > 0 {
 		return exitError{code: ExitUsage, err: problems}
 	}
 	id := "up-" + shortID()
+	dir := filepath.Join(out, id)
 	env := process.New(process.Config{
-		System: sys, Defects: defects, RunDir: filepath.Join(a.stateDir(), "logs", id), StateDir: a.stateDir(),
+		System: sys, Defects: defects, RunDir: dir, StateDir: a.stateDir(),
 		Self: a.Self, Owner: id, Lease: lease, Detached: true,
 	})
 	go func() {
@@ -52,6 +55,7 @@ func (a *app) up(ctx context.Context, file string, defects []string) error {
 	if err := env.Up(up); err != nil {
 		return fmt.Errorf("up: %w", err)
 	}
+	fmt.Fprintf(a.Stdout, "logs in %s\n", filepath.Join(dir, "logs"))
 	return a.printEnvironments()
 }
 

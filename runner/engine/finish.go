@@ -14,8 +14,8 @@ import (
 // ends system and observers, and says how the run ended. It has deadlines of
 // its own: an interrupt of ctx ends the experiment, not the way back.
 func (e *engine) finish(ctx context.Context, runErr error) record.End {
+	end := record.End{Reason: reason(ctx, runErr)}
 	ctx = context.WithoutCancel(ctx)
-	end := record.End{Reason: reason(runErr)}
 	if runErr != nil {
 		end.Error = runErr.Error()
 	}
@@ -30,7 +30,8 @@ func (e *engine) finish(ctx context.Context, runErr error) record.End {
 	return end
 }
 
-func reason(err error) string {
+// reason: whatever fails while the run is being interrupted failed because of that.
+func reason(ctx context.Context, err error) string {
 	switch {
 	case err == nil:
 		return record.EndDone
@@ -38,7 +39,7 @@ func reason(err error) string {
 		return record.EndAborted
 	case errors.Is(err, errNotSteady):
 		return record.EndNotSteady
-	case errors.Is(err, context.Canceled):
+	case ctx.Err() != nil:
 		return record.EndInterrupted
 	default:
 		return record.EndError

@@ -108,9 +108,6 @@ func affected(r record.Receipt) string {
 		return "1 process"
 	}
 	if r.Hits == 1 {
-		if r.Unit == "processes" {
-			return "1 process"
-		}
 		return "1 " + strings.TrimSuffix(r.Unit, "s")
 	}
 	return fmt.Sprintf("%d %s", r.Hits, r.Unit)
