@@ -1,12 +1,8 @@
 package reports
 
 import (
-	"cmp"
-	"fmt"
-	"maps"
 	"math"
 	"slices"
-	"strings"
 	"time"
 
 	"squall/runner/record"
@@ -23,7 +19,7 @@ func (s second) all() int { return s.OK + s.Failed + s.Unknown }
 
 // perSecond groups operations by the second in which they ended.
 func perSecond(run *record.Run) []second {
-	n := int(math.Ceil(duration(run).Seconds()))
+	n := int(math.Ceil(run.Last.Seconds()))
 	out := make([]second, max(n, 0))
 	lat := make([][]float64, len(out))
 	for i := range out {
@@ -93,7 +89,7 @@ func (p phaseStats) success() float64 {
 // phase in which it began.
 func perPhase(run *record.Run) []phaseStats {
 	var out []phaseStats
-	for _, name := range []string{"baseline", "fault", "recovery"} {
+	for _, name := range judgedPhases {
 		span, ok := run.Phase(name)
 		if !ok {
 			continue
@@ -118,158 +114,11 @@ func perPhase(run *record.Run) []phaseStats {
 	return out
 }
 
-// track is one metric series as its changes in time.
-type track struct {
-	Name   string // labels that tell it from its siblings
-	Points []point
-}
-
-type point struct {
-	T time.Duration
-	V float64
-}
-
-// tracks returns the series of the metrics that match, by label text.
-func tracks(run *record.Run, match func(name string) bool) []track {
-	byID := map[uint32]*track{}
-	for _, sc := range run.Scrapes {
-		for _, n := range sc.New {
-			if name := n.Labels["__name__"]; match(name) {
-				byID[n.ID] = &track{Name: labelText(n.Labels)}
-			}
-		}
-		for _, v := range sc.V {
-			if t := byID[v.ID]; t != nil {
-				t.Points = append(t.Points, point{run.T(sc.At), float64(v.V)})
-			}
-		}
+// loadBegins is when the first operation began.
+func loadBegins(run *record.Run) time.Duration {
+	first := run.Last
+	for _, op := range run.Operations {
+		first = min(first, run.T(op.At))
 	}
-	var out []track
-	for _, t := range byID {
-		if t.changes() {
-			out = append(out, *t)
-		}
-	}
-	slices.SortFunc(out, func(a, b track) int { return cmp.Compare(a.Name, b.Name) })
-	return out
-}
-
-// changes reports whether there is anything to see.
-func (t track) changes() bool {
-	return slices.ContainsFunc(t.Points, func(p point) bool { return p.V != t.Points[0].V })
-}
-
-func labelText(l map[string]string) string {
-	if e := l["edge"]; e != "" {
-		return e
-	}
-	parts := []string{l["__name__"]}
-	for _, k := range slices.Sorted(maps.Keys(l)) {
-		if k != "__name__" && k != "job" && k != "instance" {
-			parts = append(parts, l[k])
-		}
-	}
-	if in := l["instance"]; in != "" {
-		parts = append(parts, "("+in+")")
-	}
-	return strings.Join(parts, " ")
-}
-
-// standing is the span in which a fault was in force.
-type standing struct {
-	record.Fault
-	From, To                    time.Duration
-	Injected, Bit, Undone, Gone string
-}
-
-// standings follows every fault through its life.
-func standings(run *record.Run) []standing {
-	index := map[string]int{}
-	var out []standing
-	for _, f := range run.Faults {
-		i, ok := index[f.ID]
-		if !ok {
-			i = len(out)
-			index[f.ID] = i
-			out = append(out, standing{From: f.T, To: duration(run)})
-		}
-		s := &out[i]
-		if f.Receipt == nil {
-			f.Receipt = s.Receipt
-		}
-		s.Fault = f.Fault
-		switch f.State {
-		case record.FaultInjected:
-			s.From, s.Injected = f.T, seconds(f.T)
-		case record.FaultBiting:
-			s.Bit = seconds(f.T)
-		case record.FaultReverted:
-			s.To, s.Undone = f.T, seconds(f.T)
-		case record.FaultGone:
-			s.Gone = seconds(f.T)
-		}
-	}
-	return out
-}
-
-// Hit is the receipt in words.
-func (s standing) Hit() string {
-	if s.Receipt == nil {
-		return "nothing"
-	}
-	return fmt.Sprintf("%d %s", s.Receipt.Hits, s.Receipt.Unit)
-}
-
-// edgeRow is what went over one edge in one phase.
-type edgeRow struct {
-	Edge             string
-	Calls            map[string]int // by phase
-	Errors           map[string]int
-	Faults, Asserted []string
-}
-
-// edges counts the exchanges by edge and phase. Connections of edges that carry
-// no HTTP are counted as one call each.
-func edges(in Input) []edgeRow {
-	rows := map[string]*edgeRow{}
-	if in.System != nil {
-		for _, e := range in.System.Spec.Edges {
-			rows[e.Name()] = &edgeRow{Edge: e.Name(), Calls: map[string]int{}, Errors: map[string]int{}}
-		}
-	}
-	for _, x := range in.Run.Exchanges {
-		r := rows[x.Edge]
-		phase := phaseAt(in.Run, in.Run.T(x.At))
-		if r == nil || phase == "" {
-			continue
-		}
-		r.Calls[phase]++
-		if x.Error != "" || x.Status >= 500 {
-			r.Errors[phase]++
-		}
-	}
-	for _, f := range standings(in.Run) {
-		if r := rows[f.On]; r != nil {
-			r.Faults = append(r.Faults, f.ID)
-		}
-	}
-	for _, f := range in.Result.Findings {
-		if r := rows[f.Edge]; r != nil && f.Group == "expect" {
-			r.Asserted = append(r.Asserted, f.ID)
-		}
-	}
-	var out []edgeRow
-	for _, name := range slices.Sorted(maps.Keys(rows)) {
-		out = append(out, *rows[name])
-	}
-	return out
-}
-
-func phaseAt(run *record.Run, t time.Duration) string {
-	for _, p := range run.Phases {
-		if t >= p.From && t < p.To {
-			return p.Name
-		}
-	}
-	return ""
+	return first
 }

@@ -62,8 +62,9 @@ type junitText struct {
 }
 
 // JUnit writes one suite per run and one case per finding: failure is fail,
-// error is error, inconclusive or dirty, skipped is not judged. The body
-// repeats all facts, because many readers show nothing else.
+// error is error, inconclusive or dirty, skipped is not judged. A run that is
+// not green has at least one red case. The body repeats all facts, because many
+// readers show nothing else.
 func JUnit(w io.Writer, ins []Input, o JUnitOptions) error {
 	all := junitSuites{Name: "squall"}
 	var total time.Duration
@@ -74,7 +75,7 @@ func JUnit(w io.Writer, ins []Input, o JUnitOptions) error {
 		all.Failures += s.Failures
 		all.Errors += s.Errors
 		all.Skipped += s.Skipped
-		total += duration(in.Run)
+		total += in.Run.Last
 	}
 	all.Time = plainSeconds(total)
 	if _, err := io.WriteString(w, xml.Header); err != nil {
@@ -94,10 +95,10 @@ func plainSeconds(d time.Duration) string { return strconv.FormatFloat(d.Seconds
 func suiteOf(in Input, o JUnitOptions) junitSuite {
 	h := in.Run.Header
 	s := junitSuite{
-		Name: h.Run, Time: plainSeconds(duration(in.Run)), Timestamp: h.Started.UTC().Format("2006-01-02T15:04:05"),
+		Name: plain(h.Run), Time: plainSeconds(in.Run.Last), Timestamp: h.Started.UTC().Format("2006-01-02T15:04:05"),
 		Properties: []junitProperty{
-			{"verdict", Word(in.Result)}, {"sentence", in.Result.Sentence}, {"seed", fmt.Sprint(h.Seed)},
-			{"plan_sha256", h.PlanHash}, {"defects", strings.Join(h.Defects, ",")}, {"rerun", h.Rerun},
+			{"verdict", Word(in.Result)}, {"sentence", plain(in.Result.Sentence)}, {"seed", fmt.Sprint(h.Seed)},
+			{"plan_sha256", h.PlanHash}, {"defects", plain(strings.Join(h.Defects, ","))}, {"rerun", plain(h.Rerun)},
 		},
 	}
 	for _, f := range in.Result.Findings {
@@ -106,11 +107,20 @@ func suiteOf(in Input, o JUnitOptions) junitSuite {
 	for i, d := range in.Result.Dirty {
 		s.add(junitCase{
 			Class: class(in), Name: fmt.Sprintf("restored-%d", i+1), Time: "0.000",
-			Error: &junitText{Message: "not restored: " + d, Type: "dirty", Body: d},
+			Error: &junitText{Message: "not restored: " + plain(d), Type: "dirty", Body: plain(d)},
+		})
+	}
+	if !s.red() && in.Result.Verdict != verdict.Pass && in.Result.Verdict != verdict.Skipped {
+		s.add(junitCase{
+			Class: class(in), Name: "run", Time: s.Time,
+			Error: &junitText{Message: plain(in.Result.Sentence), Type: string(in.Result.Verdict), Body: plain(in.Result.Sentence)},
 		})
 	}
 	return s
 }
+
+// red reports whether a reader of the suite sees that something is wrong.
+func (s *junitSuite) red() bool { return s.Failures+s.Errors > 0 }
 
 func (s *junitSuite) add(c junitCase) {
 	s.Cases = append(s.Cases, c)
@@ -125,17 +135,17 @@ func (s *junitSuite) add(c junitCase) {
 	}
 }
 
-func class(in Input) string { return "squall." + in.Run.Header.Run }
+func class(in Input) string { return "squall." + plain(in.Run.Header.Run) }
 
 func caseOf(in Input, f verdict.Finding, o JUnitOptions) junitCase {
-	c := junitCase{Class: class(in) + "." + f.Group, Name: f.ID, Time: "0.000"}
+	c := junitCase{Class: class(in) + "." + f.Group, Name: plain(f.ID), Time: "0.000"}
 	if f.Window != nil {
 		c.Time = plainSeconds(f.Window.To - f.Window.From)
 	}
 	if !o.Strict {
-		c.File, c.Line = f.Pos.File, f.Pos.Line
+		c.File, c.Line = plain(f.Pos.File), f.Pos.Line
 	}
-	text := &junitText{Message: f.Why, Type: string(f.Verdict), Body: facts(in, f)}
+	text := &junitText{Message: plain(f.Why), Type: string(f.Verdict), Body: facts(in, f)}
 	switch f.Verdict {
 	case verdict.Pass:
 	case verdict.Fail:
@@ -153,7 +163,7 @@ func facts(in Input, f verdict.Finding) string {
 	var b strings.Builder
 	line := func(name, value string) {
 		if value != "" {
-			fmt.Fprintf(&b, "%-9s %s\n", name, value)
+			fmt.Fprintf(&b, "%-9s %s\n", name, plain(value))
 		}
 	}
 	b.WriteByte('\n')

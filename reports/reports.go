@@ -5,9 +5,11 @@ package reports
 import (
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"squall/runner/record"
 	"squall/runner/verdict"
@@ -86,18 +88,34 @@ func title(h record.Header) string {
 	return h.Scenario
 }
 
-// duration is the length of the whole run.
-func duration(r *record.Run) time.Duration { return r.Last }
+// escapes are the terminal sequences that set colours and move the cursor.
+var escapes = regexp.MustCompile(`\x1b\[[0-9;?]*[A-Za-z]`)
+
+// printable drops what is not text: terminal sequences, control characters
+// except newline and tab, and marks that turn the direction of what follows.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		turns := (r >= '\u202a' && r <= '\u202e') || (r >= '\u2066' && r <= '\u2069')
+		if turns || (unicode.IsControl(r) && r != '\n' && r != '\t') {
+			return -1
+		}
+		return r
+	}, escapes.ReplaceAllString(s, ""))
+}
+
+// plain is printable text on one line. Whatever comes from files, processes or
+// the network goes through it before a terminal sees it.
+func plain(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.Is(unicode.Zl, r) || unicode.Is(unicode.Zp, r) || r == '\n' || r == '\t' {
+			return ' '
+		}
+		return r
+	}, printable(s))
+}
 
 // folder is the run's folder as seen from the suite's index.
 func folder(dir string) string { return filepath.Base(dir) }
-
-func plural(n int, word string) string {
-	if n == 1 {
-		return fmt.Sprintf("1 %s", word)
-	}
-	return fmt.Sprintf("%d %ss", n, word)
-}
 
 // tally counts findings by verdict, worst first: "1 fail, 4 pass".
 func tally(fs []verdict.Finding) string {

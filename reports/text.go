@@ -4,9 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
+	"unicode/utf8"
 
 	"squall/runner/record"
 	"squall/runner/verdict"
@@ -38,13 +39,13 @@ func Final(w io.Writer, in Input, o TextOptions) {
 	word := Word(in.Result)
 	lines := []string{
 		"",
-		paint(fmt.Sprintf("%s %s", marks[word], strings.ToUpper(word)), word, o.Color) + "  " + in.Run.Header.Scenario + ": " + title(in.Run.Header),
-		"  " + in.Result.Sentence,
+		paint(fmt.Sprintf("%s %s", marks[word], strings.ToUpper(word)), word, o.Color) + "  " + plain(in.Run.Header.Scenario+": "+title(in.Run.Header)),
+		"  " + plain(in.Result.Sentence),
 	}
 	tail := []string{
 		"  assertions  " + tally(assertions(in.Result)),
-		"  report      " + o.ReportPath,
-		"  again       " + in.Run.Header.Rerun,
+		"  report      " + plain(o.ReportPath),
+		"  again       " + plain(in.Run.Header.Rerun),
 	}
 	lines = append(lines, bounded(broken(in, o.Color), finalLines-len(lines)-len(tail))...)
 	for _, l := range append(lines, tail...) {
@@ -55,23 +56,27 @@ func Final(w io.Writer, in Input, o TextOptions) {
 // broken lists what could not be restored, and every finding that is not a pass.
 func broken(in Input, color bool) (lines []string) {
 	for _, d := range in.Result.Dirty {
-		lines = append(lines, "  "+paint(marks["dirty"]+" not restored: "+d, "dirty", color))
+		lines = append(lines, "  "+paint(marks["dirty"]+" not restored: "+plain(d), "dirty", color))
 	}
 	for _, f := range sorted(in.Result, "expect", "steady", "guardrail", "evidence") {
-		if f.Verdict == verdict.Pass {
-			continue
+		if f.Verdict != verdict.Pass {
+			lines = append(lines, "  "+paint(marks[string(f.Verdict)], string(f.Verdict), color)+" "+plain(inShort(f)))
 		}
-		mark := paint(marks[string(f.Verdict)], string(f.Verdict), color)
-		line := fmt.Sprintf("  %s %s: %s", mark, f.ID, f.Why)
-		if f.Expected != "" && f.Measured != "" {
-			line = fmt.Sprintf("  %s %s: expected %s, measured %s", mark, f.ID, f.Expected, f.Measured)
-		}
-		if p := place(f); p != "" {
-			line += "  (" + p + ")"
-		}
-		lines = append(lines, line)
 	}
 	return lines
+}
+
+// inShort is a finding in one line: what was expected, what was measured, where
+// it is written.
+func inShort(f verdict.Finding) string {
+	line := f.ID + ": " + f.Why
+	if f.Expected != "" && f.Measured != "" {
+		line = fmt.Sprintf("%s: expected %s, measured %s", f.ID, f.Expected, f.Measured)
+	}
+	if p := place(f); p != "" {
+		line += "  (" + p + ")"
+	}
+	return line
 }
 
 func bounded(lines []string, most int) []string {
@@ -82,79 +87,101 @@ func bounded(lines []string, most int) []string {
 	return append(lines[:most-1:most-1], fmt.Sprintf("  ... and %d more in the report", rest))
 }
 
-// Summary writes one line per run of a suite.
+// Summary writes one line per run of a suite, in aligned columns.
 func Summary(w io.Writer, rows []Row, color bool) {
 	fmt.Fprintln(w)
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	var cells [][4]string
+	var widths [3]int
 	for _, r := range rows {
 		word := Word(r.Result)
-		fmt.Fprintf(t, "%s %s\t%s\t%s\t%s\n", marks[word], word, r.Name, seconds(duration(r.Run)), r.Result.Sentence)
+		c := [4]string{marks[word] + " " + word, plain(r.Name), seconds(r.Run.Last), brief(r)}
+		for i := range widths {
+			widths[i] = max(widths[i], utf8.RuneCountInString(c[i]))
+		}
+		cells = append(cells, c)
 	}
-	t.Flush()
-	_ = color // the marks say it; tabwriter cannot align colours
+	for i, c := range cells {
+		verdict := paint(pad(c[0], widths[0]), Word(rows[i].Result), color) // padded first: colours have no width
+		fmt.Fprintf(w, "%s  %s  %*s  %s\n", verdict, pad(c[1], widths[1]), widths[2], c[2], c[3])
+	}
+}
+
+func pad(s string, width int) string {
+	return s + strings.Repeat(" ", max(0, width-utf8.RuneCountInString(s)))
+}
+
+// brief is the sentence of a run without the word that stands before it, or
+// the title of a run that passed, in at most 100 runes.
+func brief(r Row) string {
+	s := strings.TrimPrefix(r.Result.Sentence, string(r.Result.Verdict)+": ")
+	if r.Result.Verdict == verdict.Pass {
+		s = title(r.Run.Header)
+	}
+	return shorten(plain(s), 100)
 }
 
 // Event is one line for one entry of the main stream; empty for what is no event.
 func Event(e record.Entry, color bool) string {
-	what := describe(e, color)
+	what, word := describe(e)
 	if what == "" {
 		return ""
 	}
-	return fmt.Sprintf("%7.1fs  %s", e.T.Seconds(), what)
+	return fmt.Sprintf("%7.1fs  %s", e.T.Seconds(), paint(plain(what), word, color))
 }
 
-func describe(e record.Entry, color bool) string {
+// describe returns the text of an event and the verdict whose colour it has.
+func describe(e record.Entry) (text, word string) {
 	switch e.Type {
 	case record.TypeHeader:
 		h := payload[record.Header](e)
-		return fmt.Sprintf("%s: %s (seed %d)", h.Scenario, title(h), h.Seed)
+		return fmt.Sprintf("%s: %s (seed %d)", h.Scenario, title(h), h.Seed), ""
 	case record.TypePhase:
 		if p := payload[record.Phase](e); p.Event == "start" {
-			return "phase    " + p.Name
+			return "phase    " + p.Name, ""
 		}
 	case record.TypeFault:
-		return describeFault(payload[record.Fault](e), color)
+		return describeFault(payload[record.Fault](e))
 	case record.TypeProcess:
-		return describeProcess(payload[record.Process](e))
+		return describeProcess(payload[record.Process](e)), ""
 	case record.TypeLoad:
 		l := payload[record.Load](e)
-		if l.Event == "flowing" {
-			return fmt.Sprintf("load     %g iterations/s flowing", l.Arrival)
-		}
 		if l.Error != "" {
-			return "load     " + l.Error
+			return "load     " + l.Error, "error"
+		}
+		if l.Event == "flowing" {
+			return fmt.Sprintf("load     %g iterations/s flowing", l.Arrival), ""
 		}
 	case record.TypeNote:
 		n := payload[record.Note](e)
-		return "note     " + n.Text
+		levels := map[string]string{"warn": "inconclusive", "error": "error"}
+		return "note     " + n.Text, levels[n.Level]
 	case record.TypeEnd:
 		end := payload[record.End](e)
-		return strings.TrimSuffix("end      "+end.Reason+": "+end.Error, ": ")
+		return strings.TrimSuffix("end      "+end.Reason+": "+end.Error, ": "), ""
 	}
-	return ""
+	return "", ""
 }
 
-func describeFault(f record.Fault, color bool) string {
+func describeFault(f record.Fault) (text, word string) {
 	line := fmt.Sprintf("fault    %s %s", f.ID, f.State)
 	switch f.State {
 	case record.FaultIntent:
-		return ""
+		return "", ""
 	case record.FaultInjected:
-		line += fmt.Sprintf(": %s %s on %s", f.Kind, f.Detail, f.On)
+		line += ": " + standing{Fault: f}.What()
 	case record.FaultReverted:
 		if f.Receipt != nil {
-			line += fmt.Sprintf(": %d %s affected", f.Receipt.Hits, f.Receipt.Unit)
+			line += fmt.Sprintf(": %s affected", hits(*f.Receipt))
 		}
 	case record.FaultFailed:
-		return paint(line+": "+f.Error, "error", color)
+		return line + ": " + f.Error, "error"
 	}
-	return line
+	return line, ""
 }
 
 // describeProcess leaves the routine of boot and end to the report.
 func describeProcess(p record.Process) string {
-	switch p.Event {
-	case "started", "ready", "stopped":
+	if slices.Contains([]string{"started", "ready", "stopped"}, p.Event) {
 		return ""
 	}
 	return strings.TrimSpace(fmt.Sprintf("process  %s %s %s", p.Service, p.Event, p.Detail))
@@ -166,16 +193,18 @@ func payload[T any](e record.Entry) T {
 	return v
 }
 
-// Status is the live line: phase, time, and how the last second went.
+// statusSpan is how far the live line looks back.
+const statusSpan = 2 * time.Second
+
+// Status is the live line: phase, time, and how the last seconds went.
 func Status(run *record.Run, elapsed time.Duration) string {
 	phase := "starting"
 	if n := len(run.Phases); n > 0 {
-		phase = run.Phases[n-1].Name
+		phase = plain(run.Phases[n-1].Name)
 	}
 	ok, all := 0, 0
-	for i := len(run.Operations) - 1; i >= 0; i-- {
-		op := run.Operations[i]
-		if elapsed-run.T(op.At) > 2*time.Second {
+	for _, op := range slices.Backward(run.Operations) { // in the order in which they ended
+		if elapsed-run.T(op.At+op.Dur) > statusSpan {
 			break
 		}
 		all++

@@ -78,11 +78,17 @@ func usage(format string, args ...any) error {
 func Main(p Process) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
+	// A reader that has left (| head) makes our writes fail; it must not end us
+	// before we have healed. Notify, not Ignore: children would inherit that.
+	pipe := make(chan os.Signal, 1)
+	signal.Notify(pipe, syscall.SIGPIPE)
+	defer signal.Stop(pipe)
 	return Run(ctx, p)
 }
 
 // Run is Main under a context of the caller's: its end means interrupt.
 func Run(ctx context.Context, p Process) int {
+	p.Stdout = &lockedWriter{w: p.Stdout} // runs in parallel share it
 	a := &app{Process: p}
 	root := a.root()
 	root.SetArgs(p.Args)

@@ -34,6 +34,9 @@ func (a *app) heal(ctx context.Context) error {
 	}
 	var errs []error
 	for _, run := range dead {
+		if err := a.endEnvironments(ctx, ownerOf(run.Dir)); err != nil {
+			errs = append(errs, err)
+		}
 		journal := filepath.Join(run.Dir, "undo.ndjson")
 		if _, err := os.Stat(journal); err == nil {
 			if err := inject.Heal(ctx, journal, faults.Builtin(), findTarget(ctx), say); err != nil {
@@ -56,6 +59,28 @@ func (a *app) heal(ctx context.Context) error {
 		return exitError{code: ExitDirty, err: fmt.Errorf("not healed: %w", err)}
 	}
 	say("nothing is left broken")
+	return nil
+}
+
+// endEnvironments ends what a dead run's supervisor may still hold: without its
+// runner it would end by itself within the lease, but healing does not wait.
+func (a *app) endEnvironments(ctx context.Context, owner string) error {
+	envs, err := process.List(a.stateDir())
+	if err != nil {
+		return err
+	}
+	for _, e := range envs {
+		if e.Detached || e.Owner != owner {
+			continue
+		}
+		env, err := process.Attach(ctx, e.Locator)
+		if err == nil {
+			err = env.Down(ctx)
+		}
+		if err != nil && !errors.Is(err, faults.ErrGone) {
+			return fmt.Errorf("end %s: %w", e.ID, err)
+		}
+	}
 	return nil
 }
 

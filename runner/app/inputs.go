@@ -210,10 +210,14 @@ func checksums(files map[string]string) (map[string]string, error) {
 			errs = append(errs, err)
 			continue
 		}
-		sum := sha256.Sum256(data)
-		sums[name] = hex.EncodeToString(sum[:])
+		sums[name] = checksum(data)
 	}
 	return sums, errors.Join(errs...)
+}
+
+func checksum(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
 }
 
 // beside resolves a path that a file names relative to itself.
@@ -224,13 +228,17 @@ func beside(file, name string) string {
 	return filepath.Join(filepath.Dir(file), name)
 }
 
-// keep copies the inputs into the run directory, so that it can be judged anywhere.
+// keep copies the inputs into the run directory, so that it can be judged
+// anywhere. What runs is what was planned, or nothing.
 func (in *input) keep(runDir string) error {
 	root := filepath.Join(runDir, "input")
 	for name, from := range in.files {
 		data, err := os.ReadFile(from)
 		if err != nil {
 			return fmt.Errorf("keep input: %w", err)
+		}
+		if checksum(data) != in.plan.Inputs[name] {
+			return fmt.Errorf("keep input: %s has changed since the run was planned", from)
 		}
 		to := filepath.Join(root, filepath.FromSlash(name))
 		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
@@ -243,12 +251,15 @@ func (in *input) keep(runDir string) error {
 	return nil
 }
 
-// keptName is the scenario's name among the kept files.
-func (in *input) keptName() string {
+// kept is the name of an input among the kept files.
+func (in *input) kept(file string) string {
 	for name, f := range in.files {
-		if f == in.scenario.File {
+		if f == file {
 			return name
 		}
 	}
-	return filepath.Base(in.scenario.File)
+	return filepath.Base(file)
 }
+
+// script is the path of the load script as the user has it.
+func (in *input) script() string { return beside(in.scenario.File, in.scenario.Spec.Load.Script) }

@@ -39,7 +39,9 @@ func writeFile(path string, fill func(io.Writer) error) error {
 func writeJUnit(path string, outcomes []*outcome) error {
 	var ins []reports.Input
 	for _, o := range outcomes {
-		ins = append(ins, o.report)
+		if o.report.Run != nil {
+			ins = append(ins, o.report)
+		}
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
@@ -52,9 +54,12 @@ func finishSuite(out, suite string, outcomes []*outcome) error {
 	err := writeFile(filepath.Join(suite, "index.html"), func(w io.Writer) error {
 		return reports.Index(w, summaries(outcomes))
 	})
-	link := filepath.Join(out, "latest")
-	_ = os.Remove(link) // absent the first time
-	return errors.Join(err, os.Symlink(filepath.Base(suite), link))
+	// A convenience: another suite may be moving it at this moment.
+	fresh := suite + ".latest"
+	if os.Symlink(filepath.Base(suite), fresh) == nil {
+		_ = os.Rename(fresh, filepath.Join(out, "latest"))
+	}
+	return err
 }
 
 // final prints the final block of one run.
@@ -71,7 +76,7 @@ const lookAt = 100 * time.Millisecond
 
 // follow prints the record as it grows until the returned function is called.
 func (a *app) follow(dir, name string, alone bool) (stop func()) {
-	t := &terminal{app: a, dir: dir, done: make(chan struct{}), ended: make(chan struct{})}
+	t := &terminal{app: a, dir: dir, name: name, done: make(chan struct{}), ended: make(chan struct{})}
 	if !alone {
 		t.prefix = name + "  "
 	}
@@ -86,7 +91,8 @@ func (a *app) follow(dir, name string, alone bool) (stop func()) {
 // terminal is a reader of the record like any other.
 type terminal struct {
 	*app
-	dir, prefix string
+	dir, name   string
+	prefix      string
 	status      bool // one live line below the events
 	run         *record.Run
 	shown       int
@@ -130,7 +136,10 @@ func (t *terminal) show() {
 
 func (t *terminal) entry(e record.Entry) {
 	if t.output == "json" {
-		_ = writeJSONLine(t.Stdout, e)
+		_ = writeJSONLine(t.Stdout, struct {
+			Run string `json:"run"`
+			record.Entry
+		}{t.name, e})
 		return
 	}
 	if line := reports.Event(e, t.colour()); line != "" {

@@ -20,6 +20,7 @@ import (
 	"squall/reports"
 	"squall/runner/engine"
 	"squall/runner/inject"
+	"squall/runner/plan"
 	"squall/runner/record"
 	"squall/runner/targets/process"
 	"squall/runner/verdict"
@@ -87,29 +88,37 @@ func (a *app) run(ctx context.Context, args []string, f runFlags) error {
 		return a.printPlans(ins)
 	}
 	outcomes, err := a.runAll(ctx, ins, f)
-	if err != nil {
-		return err
+	if rows := summaries(outcomes); len(rows) > 1 && a.output != "json" {
+		reports.Summary(a.Stdout, rows, a.colour())
 	}
-	if len(outcomes) > 1 && a.output != "json" {
-		reports.Summary(a.Stdout, summaries(outcomes), a.colour())
+	if f.junit != "" && len(outcomes) > 0 {
+		err = errors.Join(err, writeJUnit(f.junit, outcomes))
 	}
-	if f.junit != "" {
-		if err := writeJUnit(f.junit, outcomes); err != nil {
-			return err
-		}
-	}
+	return conclusion(outcomes, len(ins)*f.repeat, err)
+}
+
+// conclusion is the exit code of all runs together: what is dirty outranks what
+// went wrong beside it, and a run that never began is no pass.
+func conclusion(outcomes []*outcome, planned int, err error) error {
 	code := worst(outcomes)
-	if len(outcomes) < len(ins)*f.repeat && code != ExitDirty {
-		code = ExitInterrupted // some never began
+	switch {
+	case code == ExitDirty:
+	case err != nil:
+		code = ExitError
+	case len(outcomes) < planned:
+		code = ExitInterrupted
 	}
-	return exitWith(code)
+	if code == ExitPass {
+		return nil
+	}
+	return exitError{code: code, err: err}
 }
 
 // outcome is one finished run.
 type outcome struct {
 	in     *input
 	dir    string
-	report reports.Input
+	report reports.Input // without Run where the record cannot be read
 	code   int
 }
 
@@ -133,13 +142,11 @@ func (a *app) runAll(ctx context.Context, ins []*input, f runFlags) ([]*outcome,
 			if ctx.Err() != nil {
 				return nil
 			}
-			in := ins[i%len(ins)]
-			name := in.scenario.Metadata.Name
-			if round := i / len(ins); round > 0 {
-				name = fmt.Sprintf("%s-%d", name, round+1)
+			in, name, err := a.round(ins[i%len(ins)], i/len(ins), f.choice)
+			if err != nil {
+				return err
 			}
 			r := &oneRun{app: a, in: in, f: f, k6: k6, dir: filepath.Join(suite, name), name: name, alone: f.parallel == 1, lines: &lines}
-			var err error
 			outcomes[i], err = r.do(ctx)
 			return err
 		})
@@ -150,6 +157,21 @@ func (a *app) runAll(ctx context.Context, ins []*input, f runFlags) ([]*outcome,
 		err = errors.Join(err, finishSuite(f.out, suite, outcomes))
 	}
 	return outcomes, err
+}
+
+// round is the nth run of a scenario, from 0. Every round after the first makes
+// its own choices, from a seed that follows from the first one's.
+func (a *app) round(in *input, n int, c choice) (*input, string, error) {
+	name := in.scenario.Metadata.Name
+	if n == 0 {
+		return in, name, nil
+	}
+	c.seed = plan.SeedFor(c.seed, fmt.Sprintf("round %d", n)) >> 32
+	again, problems := readInput(in.scenario.File, c)
+	if len(problems) > 0 {
+		return nil, "", exitError{code: ExitUsage, err: problems}
+	}
+	return again, fmt.Sprintf("%s.%d", name, n+1), nil
 }
 
 func finished(all []*outcome) (done []*outcome) {
@@ -190,20 +212,28 @@ func (r *oneRun) do(ctx context.Context) (*outcome, error) {
 		return nil, errors.Join(err, release())
 	}
 	stopTerminal := r.follow(r.dir, r.name, r.alone)
-	runErr := engine.Run(ctx, engine.Config{
+	end, runErr := engine.Run(ctx, engine.Config{
 		Plan: r.in.plan, Scenario: r.in.scenario, System: r.in.system, Judge: r.in.judge(),
 		Env: r.environment(), Record: w, Journal: journal, Registry: faults.Builtin(),
-		K6: r.k6, Script: beside(r.in.scenario.File, r.in.scenario.Spec.Load.Script),
-		Owner: filepath.Base(r.dir), Lease: lease,
+		K6: r.k6, Script: filepath.Join(r.dir, "input", filepath.FromSlash(r.in.kept(r.in.script()))),
+		Owner: r.owner(), Lease: lease,
+		Heal: func(ctx context.Context) error {
+			return inject.Heal(ctx, filepath.Join(r.dir, "undo.ndjson"), faults.Builtin(), findTarget(ctx), func(string) {})
+		},
 	})
 	stopTerminal()
 	o, err := r.conclude(ctx)
-	// The engine's error is in the record, and the verdict says it; it matters
-	// here only where there is no record to say it.
-	if err != nil {
-		err = errors.Join(runErr, err)
+	if len(end.Dirty) > 0 {
+		o.code = ExitDirty // also where no report can say so
 	}
-	return o, errors.Join(err, journal.Close(), r.unlock(release))
+	return o, errors.Join(runErr, err, journal.Close(), r.unlock(release))
+}
+
+// owner names this run on stages and environments, and no other.
+func (r *oneRun) owner() string { return ownerOf(r.dir) }
+
+func ownerOf(runDir string) string {
+	return filepath.Base(filepath.Dir(runDir)) + "-" + filepath.Base(runDir)
 }
 
 // unlock takes the run off the list, unless something is left to undo: then it
@@ -219,7 +249,7 @@ func (r *oneRun) unlock(release func() error) error {
 func (r *oneRun) header() record.Header {
 	return record.Header{
 		Run: r.name, Scenario: r.in.scenario.Metadata.Name, Title: r.in.scenario.Metadata.Title,
-		Hypothesis: r.in.scenario.Spec.Hypothesis, File: r.in.scenario.File, Input: r.in.keptName(),
+		Hypothesis: r.in.scenario.Spec.Hypothesis, File: r.in.scenario.File, Input: r.in.kept(r.in.scenario.File), System: r.in.kept(r.in.system.File),
 		PlanHash: r.in.plan.Hash(), Seed: r.in.plan.Seed, Started: time.Now(), Defects: r.in.plan.Defects,
 		Rerun: r.rerun(), Versions: versions(),
 	}
@@ -259,31 +289,31 @@ func (r *oneRun) prepare() error {
 func (r *oneRun) environment() *process.Environment {
 	return process.New(process.Config{
 		System: r.in.system, Defects: r.in.plan.Defects, RunDir: r.dir, StateDir: r.stateDir(),
-		Self: r.Self, Owner: filepath.Base(r.dir), Lease: lease,
+		Self: r.Self, Owner: r.owner(), Lease: lease,
 	})
 }
 
-// conclude judges the finished record and writes the reports.
+// conclude judges the finished record and writes the reports. It returns an
+// outcome also when that fails.
 func (r *oneRun) conclude(ctx context.Context) (*outcome, error) {
+	o := &outcome{in: r.in, dir: r.dir, code: ExitError}
 	run, err := record.Open(r.dir)
 	if err != nil {
-		return nil, err
+		return o, err
 	}
-	in := reports.Input{
+	o.report = reports.Input{
 		Run: run, Scenario: r.in.scenario, System: r.in.system,
 		Result: r.in.judge().Judge(context.WithoutCancel(ctx), run),
 	}
-	if err := writeReports(in); err != nil {
-		return nil, err
+	o.code = o.report.Result.ExitCode()
+	if run.End != nil && run.End.Reason == record.EndInterrupted && o.code != ExitDirty {
+		o.code = ExitInterrupted
 	}
-	code := in.Result.ExitCode()
-	if run.End != nil && run.End.Reason == record.EndInterrupted && code != ExitDirty {
-		code = ExitInterrupted
-	}
+	err = writeReports(o.report)
 	r.lines.Lock()
 	defer r.lines.Unlock()
-	r.final(in)
-	return &outcome{in: r.in, dir: r.dir, report: in, code: code}, nil
+	r.final(o.report)
+	return o, err
 }
 
 // worst is the exit code of several runs: dirty, interrupted, then as verdicts rank.
@@ -318,6 +348,9 @@ func writeJSON(path string, v any) error {
 func summaries(outcomes []*outcome) []reports.Row {
 	var rows []reports.Row
 	for _, o := range outcomes {
+		if o.report.Run == nil {
+			continue
+		}
 		rows = append(rows, reports.Row{Name: filepath.Base(o.dir), Dir: o.dir, Result: o.report.Result, Run: o.report.Run})
 	}
 	return rows

@@ -13,7 +13,7 @@ import (
 )
 
 // saved reads a run directory together with the inputs it keeps, or with an
-// edited scenario in their place.
+// edited scenario in place of the kept one.
 func saved(dir, scenario string) (*record.Run, *spec.Scenario, *spec.System, error) {
 	run, err := record.Open(dir)
 	if err != nil {
@@ -27,7 +27,7 @@ func saved(dir, scenario string) (*record.Run, *spec.Scenario, *spec.System, err
 	if sc == nil || len(problems) > 0 {
 		return nil, nil, nil, exitError{code: ExitUsage, err: problems}
 	}
-	sys, problems := spec.LoadSystem(beside(file, sc.Spec.System))
+	sys, problems := spec.LoadSystem(filepath.Join(dir, "input", filepath.FromSlash(run.Header.System)))
 	if sys == nil || len(problems) > 0 {
 		return nil, nil, nil, exitError{code: ExitUsage, err: problems}
 	}
@@ -50,6 +50,9 @@ func (a *app) judgeCmd() *cobra.Command {
 				return exitError{code: ExitUsage, err: problems}
 			}
 			in := reports.Input{Run: run, Scenario: sc, System: sys, Result: judge.Judge(c.Context(), run)}
+			if c.Context().Err() != nil {
+				return exitError{code: ExitInterrupted} // half a judgement must not replace a whole one
+			}
 			if err := writeReports(in); err != nil {
 				return err
 			}

@@ -5,8 +5,22 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"time"
 )
+
+// lockedWriter lets one Write through at a time.
+type lockedWriter struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+// Write is one whole write.
+func (l *lockedWriter) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(b)
+}
 
 func writeJSONLine(w io.Writer, v any) error {
 	return json.NewEncoder(w).Encode(v)

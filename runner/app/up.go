@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"text/tabwriter"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"squall/faults"
 	"squall/runner/targets/process"
 	"squall/scenarios/spec"
 )
@@ -53,6 +55,9 @@ func (a *app) up(ctx context.Context, file, out string, defects []string) error 
 	up, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	if err := env.Up(up); err != nil {
+		if ctx.Err() != nil {
+			return exitError{code: ExitInterrupted} // and ended, as after any failure
+		}
 		return fmt.Errorf("up: %w", err)
 	}
 	fmt.Fprintf(a.Stdout, "logs in %s\n", filepath.Join(dir, "logs"))
@@ -109,6 +114,9 @@ func (a *app) down(ctx context.Context, ids []string) error {
 		}
 		delete(wanted, e.ID)
 		env, err := process.Attach(ctx, e.Locator)
+		if errors.Is(err, faults.ErrGone) {
+			continue // it has just ended
+		}
 		if err != nil {
 			return fmt.Errorf("down %s: %w", e.ID, err)
 		}

@@ -33,7 +33,9 @@ type Config struct {
 	K6       string // binary
 	Script   string // path of the load script
 	Owner    string // of stages and leases
-	Lease    time.Duration
+	// Heal reverts what the journal leaves open, as another process would.
+	Heal  func(context.Context) error
+	Lease time.Duration
 }
 
 // Times the engine allows, each a bound on something that normally takes far less.
@@ -43,7 +45,7 @@ const (
 	undoWithin   = 30 * time.Second
 	downWithin   = 20 * time.Second
 	settleWithin = 12 * time.Second
-	loadMargin   = 5 * time.Second // k6 is told to run this much longer than needed, then stopped
+	loadMargin   = 10 * time.Minute // k6 is told to run this much longer than planned; it is always stopped, and dies with us
 )
 
 // Why a run stops before its plan ends.
@@ -60,16 +62,18 @@ type engine struct {
 	before   map[string]string
 	obs      observers
 	events   sync.WaitGroup
+	looks    *time.Ticker // at the record, one for all phases
+	died     chan string  // a process of ours that must not end has ended
 }
 
-// Run executes the plan, undoes everything and closes the record. The error is
-// about infrastructure; what the run showed is in the record. However it ends,
+// Run executes the plan, undoes everything and closes the record. How it ended
+// is also in the record; the error is about the record itself. However it ends,
 // nothing it started is left.
-func Run(ctx context.Context, cfg Config) error {
-	e := &engine{Config: cfg}
+func Run(ctx context.Context, cfg Config) (record.End, error) {
+	e := &engine{Config: cfg, died: make(chan string, 1)}
 	run, err := record.Open(cfg.Record.Dir())
 	if err != nil {
-		return err
+		return record.End{}, err
 	}
 	e.run = run
 	e.injector = &inject.Injector{
@@ -78,15 +82,11 @@ func Run(ctx context.Context, cfg Config) error {
 		Report: func(f record.Fault) { _ = cfg.Record.Append(record.TypeFault, f) },
 	}
 
+	e.looks = time.NewTicker(look)
+	defer e.looks.Stop()
 	runErr := e.experiment(ctx)
 	end := e.finish(ctx, runErr)
-	if err := cfg.Record.Close(end); err != nil {
-		return err
-	}
-	if end.Reason == record.EndError {
-		return errors.New(end.Error)
-	}
-	return nil
+	return end, cfg.Record.Close(end)
 }
 
 // experiment is the run proper: from boot to the end of the recovery.
@@ -147,7 +147,11 @@ func (e *engine) steady(ctx context.Context) error {
 	if err := e.run.Refresh(); err != nil {
 		return err
 	}
-	for _, f := range e.Judge.Steady(ctx, e.run) {
+	findings := e.Judge.Steady(ctx, e.run)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	for _, f := range findings {
 		if f.Verdict != verdict.Pass {
 			return fmt.Errorf("%w: %s: %s", errNotSteady, f.ID, f.Why)
 		}

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 
+	"squall/runner/plan"
 	"squall/runner/record"
 )
 
@@ -15,19 +16,54 @@ import (
 // its own: an interrupt of ctx ends the experiment, not the way back.
 func (e *engine) finish(ctx context.Context, runErr error) record.End {
 	end := record.End{Reason: reason(ctx, runErr)}
-	ctx = context.WithoutCancel(ctx)
 	if runErr != nil {
 		end.Error = runErr.Error()
 	}
-	end.Dirty = append(end.Dirty, e.undo(ctx)...)
-	if err := e.stopLoad(ctx); err != nil && runErr == nil {
-		end.Reason, end.Error = record.EndError, err.Error()
+	if ctx.Err() != nil {
+		e.note("warn", "interrupted: undoing faults and ending the system")
 	}
-	end.Dirty = append(end.Dirty, e.compare(ctx)...)
+	ctx = context.WithoutCancel(ctx)
+	undone := e.injector.StopAll(ctx)
+	if err := e.stopLoad(ctx); err != nil {
+		fail(&end, err)
+	}
+	different, compared := e.compare(ctx)
+	end.Dirty = append(end.Dirty, different...)
 	e.obs.stop()
-	end.Dirty = append(end.Dirty, e.down(ctx)...)
+	down := e.down(ctx)
+	if down != nil {
+		end.Dirty = append(end.Dirty, fmt.Sprintf("end system: %v", down))
+	}
+	e.settleUndo(ctx, &end, undone)
+	if compared != nil {
+		if down != nil {
+			end.Dirty = append(end.Dirty, compared.Error())
+		}
+		fail(&end, compared)
+	}
 	e.events.Wait()
 	return end
+}
+
+// settleUndo: what could not be reverted may have gone with its system, which
+// has ended by now. Then it is an error of ours, but nothing is left.
+func (e *engine) settleUndo(ctx context.Context, end *record.End, undone error) {
+	if undone == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, undoWithin)
+	defer cancel()
+	if err := e.Heal(ctx); err != nil {
+		end.Dirty = append(end.Dirty, fmt.Sprintf("revert: %v", err))
+	}
+	fail(end, fmt.Errorf("revert: %w", undone))
+}
+
+// fail makes it an error, unless the run has one already.
+func fail(end *record.End, err error) {
+	if end.Reason != record.EndError {
+		end.Reason, end.Error = record.EndError, err.Error()
+	}
 }
 
 // reason: whatever fails while the run is being interrupted failed because of that.
@@ -46,28 +82,33 @@ func reason(ctx context.Context, err error) string {
 	}
 }
 
-// undo reverts whatever still stands.
-func (e *engine) undo(ctx context.Context) []string {
-	ctx, cancel := context.WithTimeout(ctx, undoWithin)
-	defer cancel()
-	if err := e.injector.StopAll(ctx); err != nil {
-		return []string{fmt.Sprintf("revert: %v", err)}
-	}
-	return nil
-}
-
 // compare holds the world against its snapshot from before the experiment.
-func (e *engine) compare(ctx context.Context) []string {
+func (e *engine) compare(ctx context.Context) ([]string, error) {
 	if e.before == nil {
-		return nil // it never came up
+		return nil, nil // it never came up
 	}
 	ctx, cancel := context.WithTimeout(ctx, undoWithin)
 	defer cancel()
 	after, err := e.Env.Snapshot(ctx)
 	if err != nil {
-		return []string{fmt.Sprintf("snapshot after: %v", err)}
+		return nil, fmt.Errorf("snapshot after: %w", err)
 	}
-	return differences(e.before, after)
+	for _, name := range e.bystanders() {
+		// A process that died by itself is what the run has shown, not what it left.
+		delete(e.before, "process "+name)
+		delete(after, "process "+name)
+	}
+	return differences(e.before, after), nil
+}
+
+// bystanders are the services that no fault is aimed at.
+func (e *engine) bystanders() (names []string) {
+	for name := range e.System.Spec.Services {
+		if !slices.ContainsFunc(e.Plan.Faults, func(f plan.Fault) bool { return f.On == name }) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 func differences(before, after map[string]string) []string {
@@ -82,11 +123,8 @@ func differences(before, after map[string]string) []string {
 	return out
 }
 
-func (e *engine) down(ctx context.Context) []string {
+func (e *engine) down(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, downWithin)
 	defer cancel()
-	if err := e.Env.Down(ctx); err != nil {
-		return []string{fmt.Sprintf("end system: %v", err)}
-	}
-	return nil
+	return e.Env.Down(ctx)
 }

@@ -12,6 +12,7 @@ import (
 
 	"squall/runner/metrics"
 	"squall/runner/record"
+	"squall/runner/targets"
 )
 
 // scrapeEvery is the distance of two looks at a metrics endpoint.
@@ -106,6 +107,12 @@ func (e *engine) observeEvents() {
 	events := e.Env.Events()
 	e.events.Go(func() {
 		for ev := range events {
+			if (ev.Service == targets.ProxyProcess || ev.Service == targets.SupervisorProcess) && ev.Event == "exited" {
+				select {
+				case e.died <- ev.Service + " ended: " + ev.Detail:
+				default:
+				}
+			}
 			_ = e.Record.Append(record.TypeProcess, record.Process{
 				Service: ev.Service, PID: ev.PID, Event: ev.Event, Detail: ev.Detail,
 			})

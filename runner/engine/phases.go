@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -20,27 +21,51 @@ func (e *engine) hold(done func(context.Context) (bool, error)) func(context.Con
 	}
 }
 
-// wait waits until the instant, watching generator and guardrails.
+// wait waits until the instant, watching over the run.
 func (e *engine) wait(ctx context.Context, until time.Time, phase string, done func(context.Context) (bool, error)) error {
 	end := time.NewTimer(time.Until(until))
 	defer end.Stop()
-	tick := time.NewTicker(look)
-	defer tick.Stop()
+	return e.watch(ctx, phase, end.C, done)
+}
+
+// watch looks after generator, environment and guardrails until the channel delivers.
+func (e *engine) watch(ctx context.Context, phase string, until <-chan time.Time, done func(context.Context) (bool, error)) error {
 	for {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-end.C:
+		case <-until:
 			return nil
+		case who := <-e.died:
+			return errors.New(who)
 		case <-e.gen.Done():
 			return fmt.Errorf("load ended during %s: %w", phase, e.gen.Err())
-		case <-tick.C:
+		case <-e.looks.C:
 			stop, err := e.look(ctx, phase, done)
 			if err != nil || stop {
 				return err
 			}
 		}
 	}
+}
+
+// during runs a step that may take its time, such as a restart, and watches
+// meanwhile; if the run must stop, so must the step.
+func (e *engine) during(ctx context.Context, phase string, step func(context.Context) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ended := make(chan time.Time, 1)
+	var failed error
+	go func() {
+		failed = step(ctx)
+		ended <- time.Now()
+	}()
+	if err := e.watch(ctx, phase, ended, nil); err != nil {
+		cancel()
+		<-ended
+		return err
+	}
+	return failed
 }
 
 func (e *engine) look(ctx context.Context, phase string, done func(context.Context) (bool, error)) (bool, error) {
@@ -73,7 +98,7 @@ func (e *engine) faults(ctx context.Context, ph plan.Phase) error {
 		if err := e.wait(ctx, begun.Add(s.At), ph.Name, nil); err != nil {
 			return err
 		}
-		if err := e.step(ctx, s); err != nil {
+		if err := e.during(ctx, ph.Name, func(ctx context.Context) error { return e.step(ctx, s) }); err != nil {
 			return err
 		}
 	}

@@ -56,6 +56,7 @@ type Header struct {
 	Hypothesis string            `json:"hypothesis"`
 	File       string            `json:"file"`      // scenario as the user named it
 	Input      string            `json:"input"`     // the same file below input/
+	System     string            `json:"system"`    // the system file below input/
 	PlanHash   string            `json:"plan_hash"` // SHA-256 of the canonical plan
 	Seed       uint64            `json:"seed"`
 	Started    time.Time         `json:"started"` // zero of every T

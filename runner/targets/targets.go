@@ -48,6 +48,13 @@ type Service struct {
 	Metrics string // path, empty when not scraped
 }
 
+// Names under which the environment's own processes appear in events. Without
+// them there are no faults and no evidence.
+const (
+	ProxyProcess      = "squall-proxy"
+	SupervisorProcess = "squall-supervisor"
+)
+
 // Event is something that happened to a process.
 type Event struct {
 	At      time.Time

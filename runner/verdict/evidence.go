@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"squall/runner/record"
+	"squall/scenarios/spec"
 )
 
 // evidence applies the laws without which no run may pass. They are always all
@@ -18,7 +19,7 @@ func (j *Judge) evidence(ctx context.Context, v *View, checks []Finding) []Findi
 	for _, x := range j.scenario.Spec.Faults {
 		out = append(out, bit(v, x.ID, x.Kind, x.On), gone(v, x.ID, x.Kind, x.On))
 	}
-	return append(out, complete(v), j.scraped(v), asserted(checks))
+	return append(out, j.survived(v), complete(v), j.scraped(v), asserted(checks))
 }
 
 func law(id, expected string) Finding {
@@ -153,6 +154,25 @@ func lifecycle(run *record.Run, id string) (map[record.FaultState]record.FaultEv
 		}
 	}
 	return states, receipt
+}
+
+// survived wants no process to have died but by a fault.
+func (j *Judge) survived(v *View) Finding {
+	f := law("processes", "no process dies by itself")
+	span, _, _ := v.phase("run")
+	var dead []string
+	for _, p := range v.Run.Processes {
+		hit := slices.ContainsFunc(j.scenario.Spec.Faults, func(x spec.Fault) bool { return x.On == p.Service })
+		if p.Event == "exited" && !hit && p.T >= span.From && p.T <= span.To {
+			dead = append(dead, fmt.Sprintf("%s died at %.1fs: %s", p.Service, p.T.Seconds(), p.Detail))
+		}
+	}
+	f.Measured, f.Details = fmt.Sprintf("%d died", len(dead)), bounded(dead)
+	f.Why = "none did"
+	if len(dead) > 0 {
+		f.Verdict, f.Why = Fail, dead[0]
+	}
+	return f
 }
 
 // complete wants a record without gaps.

@@ -143,20 +143,22 @@ func (j *Judge) Guardrails(ctx context.Context, run *record.Run) []Finding {
 	return out
 }
 
-// Recovered reports that the recovery has shown all it can: no assertion that
-// the running system can still meet is open. Assertions on the books, which are
-// read later, are not waited for.
+// Recovered reports that the recovery has been decided: a recovery assertion is,
+// and no window of an assertion is still open, however well it looks so far.
+// Assertions on the books, which are read later, are not waited for.
 func (j *Judge) Recovered(ctx context.Context, run *record.Run) bool {
 	v := j.view(run)
+	decided := false
 	for _, c := range j.checks {
 		if c.Group != "expect" || c.kind.NeedsBooks {
 			continue
 		}
-		if f := j.finding(ctx, v, c); f.Pending && f.Verdict != Pass {
+		if j.finding(ctx, v, c).Pending {
 			return false
 		}
+		decided = decided || c.Kind == "recovery"
 	}
-	return true
+	return decided
 }
 
 func (j *Judge) group(ctx context.Context, run *record.Run, group string) []Finding {

@@ -126,6 +126,20 @@ func TestNoVacuousGreen(t *testing.T) {
 	}
 }
 
+func TestProcessThatDiesByItselfFails(t *testing.T) {
+	exit := func(service string, at time.Duration) *world {
+		w := newWorld()
+		w.edit = func(r *record.Run) {
+			r.Processes = append(r.Processes, record.ProcessEvent{T: at, Process: record.Process{Service: service, Event: "exited", Detail: "exit code 2"}})
+		}
+		return w
+	}
+	res := judge(t, scenario(t, still), exit("payments", fault+time.Second))
+	assert.Equal(t, verdict.Fail, res.Verdict)
+	assert.Contains(t, find(t, res, "processes").Why, "payments died at")
+	assert.Equal(t, verdict.Pass, judge(t, scenario(t, still), exit("payments", time.Hour)).Verdict, "the end of the system is no death")
+}
+
 func TestNothingIsJudgedWithoutAFault(t *testing.T) {
 	w := failing(2)
 	w.events = nil
@@ -227,7 +241,7 @@ func TestFindingsAreInOrder(t *testing.T) {
 		ids = append(ids, f.Group+" "+f.ID)
 	}
 	assert.Equal(t, []string{"evidence end", "evidence steady-held", "evidence load", "evidence fault-bit:slow", "evidence fault-gone:slow",
-		"evidence record", "evidence scrapes", "evidence assertions", "steady ok", "expect x", "guardrail limit"}, ids)
+		"evidence processes", "evidence record", "evidence scrapes", "evidence assertions", "steady ok", "expect x", "guardrail limit"}, ids)
 }
 
 // A run that is judged while it grows gets the same verdict at its end as one

@@ -78,6 +78,7 @@ type Info struct {
 	ID       string
 	System   string
 	Since    time.Time
+	Owner    string // the run it belongs to
 	Detached bool
 	ProxyURL string // API of its link proxy
 	Services []ServiceInfo
@@ -116,7 +117,7 @@ func List(stateDir string) ([]Info, error) {
 
 func describe(s *stateFile, folder string) Info {
 	info := Info{
-		ID: s.ID, System: s.System, Since: s.Since, Detached: s.Detached,
+		ID: s.ID, System: s.System, Since: s.Since, Owner: s.Owner, Detached: s.Detached,
 		ProxyURL: s.ProxyURL, Locator: encodeLocator(s.ID, folder),
 	}
 	for _, l := range s.Services {

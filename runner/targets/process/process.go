@@ -16,6 +16,7 @@ package process
 import (
 	"time"
 
+	"squall/runner/targets"
 	"squall/scenarios/spec"
 )
 
@@ -59,8 +60,8 @@ const (
 
 const (
 	// proxyName and supervisorName stand for our own processes in events and logs.
-	proxyName      = "squall-proxy"
-	supervisorName = "squall-supervisor"
+	proxyName      = targets.ProxyProcess
+	supervisorName = targets.SupervisorProcess
 
 	// markVariable is in the environment of every process we start, so that
 	// those which left their parent and their process group are found again.

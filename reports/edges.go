@@ -1,0 +1,155 @@
+package reports
+
+import (
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"squall/runner/record"
+)
+
+// judgedPhases are the columns of every comparison.
+var judgedPhases = []string{"baseline", "fault", "recovery"}
+
+// edgeRow is what went over one edge.
+type edgeRow struct {
+	Edge             string
+	Phases           []traffic // as judgedPhases
+	Faults, Asserted []string
+}
+
+// traffic is what went over one edge in one phase. A retry is every exchange
+// beyond the first of its operation, method and path; connections of edges
+// that carry no HTTP count as one call each and are never retries.
+type traffic struct{ Calls, Errors, Retries int }
+
+// ErrorShare is NaN without calls.
+func (t traffic) ErrorShare() float64 { return share(t.Errors, t.Calls) }
+
+// RetryShare is NaN without calls.
+func (t traffic) RetryShare() float64 { return share(t.Retries, t.Calls) }
+
+func share(n, of int) float64 {
+	if of == 0 {
+		return math.NaN()
+	}
+	return float64(n) / float64(of)
+}
+
+// edges counts the exchanges by edge and phase.
+func edges(in Input) []edgeRow {
+	rows := map[string]*edgeRow{}
+	row := func(edge string) *edgeRow {
+		if rows[edge] == nil {
+			rows[edge] = &edgeRow{Edge: edge, Phases: make([]traffic, len(judgedPhases))}
+		}
+		return rows[edge]
+	}
+	if in.System != nil {
+		for _, e := range in.System.Spec.Edges {
+			row(e.Name())
+		}
+	}
+	seen := map[[4]string]bool{}
+	for _, x := range in.Run.Exchanges {
+		r, call := row(x.Edge), [4]string{x.Edge, x.Op, x.Method, x.Path}
+		retry := x.Op != "" && seen[call]
+		seen[call] = true
+		if i := slices.Index(judgedPhases, phaseAt(in.Run, in.Run.T(x.At))); i >= 0 {
+			r.Phases[i].count(x, retry)
+		}
+	}
+	for _, f := range standings(in.Run) {
+		if r := rows[f.On]; r != nil {
+			r.Faults = append(r.Faults, f.ID)
+		}
+	}
+	for _, f := range in.Result.Findings {
+		if r := rows[f.Edge]; r != nil && f.Group == "expect" {
+			r.Asserted = append(r.Asserted, f.ID)
+		}
+	}
+	var out []edgeRow
+	for _, name := range slices.Sorted(maps.Keys(rows)) {
+		out = append(out, *rows[name])
+	}
+	return out
+}
+
+func (t *traffic) count(x record.Exchange, retry bool) {
+	t.Calls++
+	unanswered := x.Method != "" && x.Status == 0
+	if x.Error != "" || x.Status >= 500 || unanswered {
+		t.Errors++
+	}
+	if retry {
+		t.Retries++
+	}
+}
+
+func phaseAt(run *record.Run, t time.Duration) string {
+	for _, p := range run.Phases {
+		if t >= p.From && t < p.To {
+			return p.Name
+		}
+	}
+	return ""
+}
+
+// wireClasses are what the wire can have seen of an operation's last request.
+var wireClasses = []string{"2xx", "3xx", "4xx", "5xx", "no reply", "not seen"}
+
+// clientRow is one outcome at the client, by what the wire saw.
+type clientRow struct {
+	Outcome record.Outcome
+	Counts  []int // as wireClasses
+}
+
+// clientAndWire lays what the client was told beside what went over the edges
+// of the client; nil where those edges have no proxy.
+func clientAndWire(run *record.Run) []clientRow {
+	last := map[string]string{}
+	for _, x := range run.Exchanges {
+		if x.Op != "" && strings.HasPrefix(x.Edge, "client ->") {
+			last[x.Op] = wireClass(x)
+		}
+	}
+	if len(last) == 0 {
+		return nil
+	}
+	counts := map[record.Outcome][]int{}
+	for _, op := range run.Operations {
+		class := last[op.ID]
+		if class == "" {
+			class = "not seen"
+		}
+		if counts[op.Outcome] == nil {
+			counts[op.Outcome] = make([]int, len(wireClasses))
+		}
+		counts[op.Outcome][slices.Index(wireClasses, class)]++
+	}
+	var out []clientRow
+	for _, o := range []record.Outcome{record.OK, record.Failed, record.Unknown} {
+		if counts[o] != nil {
+			out = append(out, clientRow{o, counts[o]})
+		}
+	}
+	return out
+}
+
+func wireClass(x record.Exchange) string {
+	switch {
+	case x.Status < 200 || x.Error != "":
+		return "no reply"
+	case x.Status < 300:
+		return "2xx"
+	case x.Status < 400:
+		return "3xx"
+	case x.Status < 500:
+		return "4xx"
+	default:
+		return "5xx"
+	}
+}
