@@ -78,6 +78,9 @@ func (a *app) diagnoseState() diagnosis {
 
 func (a *app) diagnoseLeftovers() diagnosis {
 	dead, err := inject.DeadRuns(a.stateDir())
+	for _, run := range dead {
+		defer run.Release()
+	}
 	if err != nil {
 		return diagnosis{what: "leftovers", says: err.Error()}
 	}

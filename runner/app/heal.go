@@ -29,26 +29,11 @@ func (a *app) healCmd() *cobra.Command {
 func (a *app) heal(ctx context.Context) error {
 	say := func(line string) { fmt.Fprintln(a.Stdout, line) }
 	dead, err := inject.DeadRuns(a.stateDir())
-	if err != nil {
-		return err
-	}
-	var errs []error
+	errs := []error{err}
 	for _, run := range dead {
-		if err := a.endEnvironments(ctx, ownerOf(run.Dir)); err != nil {
-			errs = append(errs, err)
+		if err := a.healRun(ctx, run, say); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", run.Dir, err))
 		}
-		journal := filepath.Join(run.Dir, "undo.ndjson")
-		if _, err := os.Stat(journal); err == nil {
-			if err := inject.Heal(ctx, journal, faults.Builtin(), findTarget(ctx), say); err != nil {
-				errs = append(errs, fmt.Errorf("%s: %w", run.Dir, err))
-				continue
-			}
-		}
-		if err := run.Forget(); err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		say("healed run " + run.Dir)
 	}
 	swept, err := process.Sweep(ctx, a.stateDir())
 	errs = append(errs, err)
@@ -59,6 +44,24 @@ func (a *app) heal(ctx context.Context) error {
 		return exitError{code: ExitDirty, err: fmt.Errorf("not healed: %w", err)}
 	}
 	say("nothing is left broken")
+	return nil
+}
+
+// healRun ends the system of one dead run, then reverts what its journal leaves open.
+func (a *app) healRun(ctx context.Context, run inject.DeadRun, say func(string)) (err error) {
+	defer func() { err = errors.Join(err, run.Release()) }()
+	if err := a.endEnvironments(ctx, ownerOf(run.Dir)); err != nil {
+		return err
+	}
+	journal := filepath.Join(run.Dir, "undo.ndjson")
+	err = inject.Heal(ctx, journal, faults.Builtin(), findTarget(ctx), say)
+	if err != nil && !errors.Is(err, os.ErrNotExist) { // without a journal nothing was injected
+		return err
+	}
+	if err := run.Forget(); err != nil {
+		return err
+	}
+	say("healed run " + run.Dir)
 	return nil
 }
 
@@ -98,6 +101,9 @@ func findTarget(ctx context.Context) func(string, json.RawMessage) (faults.Targe
 // refuseOpenJournals stops a run while a dead one has left something to undo.
 func (a *app) refuseOpenJournals() error {
 	dead, err := inject.DeadRuns(a.stateDir())
+	for _, run := range dead {
+		defer run.Release()
+	}
 	if err != nil {
 		return err
 	}

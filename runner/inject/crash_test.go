@@ -1,7 +1,6 @@
 package inject
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -231,31 +230,4 @@ func TestLock(t *testing.T) {
 	left, err := filepath.Glob(filepath.Join(state, "runs", "*"))
 	require.NoError(t, err)
 	assert.Empty(t, left)
-}
-
-func TestDeadRunIsFoundOnceItsProcessIsKilled(t *testing.T) {
-	state, dir := t.TempDir(), t.TempDir()
-	c := command(t, crashOrder{StateDir: state, RunDir: dir})
-	out, err := c.StdoutPipe()
-	require.NoError(t, err)
-	require.NoError(t, c.Start())
-	line, err := bufio.NewReader(out).ReadString('\n')
-	require.NoError(t, err)
-	require.Equal(t, "locked\n", line)
-	dead, err := DeadRuns(state)
-	require.NoError(t, err)
-	assert.Empty(t, dead, "it lives")
-
-	require.NoError(t, c.Process.Kill())
-	require.Error(t, c.Wait())
-	for range 2 { // looking changes nothing
-		dead, err = DeadRuns(state)
-		require.NoError(t, err)
-		require.Len(t, dead, 1)
-		assert.Equal(t, dir, dead[0].Dir)
-	}
-	require.NoError(t, dead[0].Forget())
-	dead, err = DeadRuns(state)
-	require.NoError(t, err)
-	assert.Empty(t, dead)
 }

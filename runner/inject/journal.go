@@ -10,6 +10,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"squall/runner/record"
 )
 
 // Step of one injection in the journal.
@@ -38,9 +40,9 @@ type Line struct {
 
 // Journal is the undo journal: append-only, on disk before Append returns.
 type Journal struct {
-	mu   sync.Mutex
-	file *os.File
-	seq  uint64
+	mu    sync.Mutex
+	lines *record.LineFile
+	seq   uint64
 }
 
 // OpenJournal opens or creates a journal for appending.
@@ -56,7 +58,7 @@ func OpenJournal(path string) (*Journal, error) {
 	return j, nil
 }
 
-func continueJournal(path string, f *os.File) (*Journal, error) {
+func continueJournal(path string, f record.File) (*Journal, error) {
 	lines, whole, err := readLines(path)
 	if err != nil {
 		return nil, err
@@ -67,7 +69,7 @@ func continueJournal(path string, f *os.File) (*Journal, error) {
 	if err := syncDir(filepath.Dir(path)); err != nil {
 		return nil, err
 	}
-	return &Journal{file: f, seq: uint64(len(lines))}, nil
+	return &Journal{lines: record.NewLineFile(f, whole, true), seq: uint64(len(lines))}, nil
 }
 
 // syncDir makes a new file's name durable.
@@ -83,7 +85,8 @@ func syncDir(dir string) error {
 	return nil
 }
 
-// Append writes one line and returns once it is on disk.
+// Append writes one line and returns once it is on disk. After an error the
+// journal is as it was, and can be appended to.
 func (j *Journal) Append(l Line) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -92,10 +95,7 @@ func (j *Journal) Append(l Line) error {
 	if err != nil {
 		return fmt.Errorf("undo journal: %w", err)
 	}
-	if _, err := j.file.Write(append(data, '\n')); err != nil {
-		return fmt.Errorf("undo journal: %w", err)
-	}
-	if err := j.file.Sync(); err != nil {
+	if err := j.lines.Append(data); err != nil {
 		return fmt.Errorf("undo journal: %w", err)
 	}
 	j.seq++
@@ -103,7 +103,7 @@ func (j *Journal) Append(l Line) error {
 }
 
 // Close closes the file.
-func (j *Journal) Close() error { return j.file.Close() }
+func (j *Journal) Close() error { return j.lines.Close() }
 
 // ReadJournal returns the intents that have not been reverted, oldest first.
 func ReadJournal(path string) ([]Line, error) {

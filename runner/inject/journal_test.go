@@ -2,6 +2,7 @@ package inject
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -37,6 +38,55 @@ func TestJournalSurvivesATornLine(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, open, 1)
 		assert.Equal(t, "b", open[0].ID)
+	}
+}
+
+// failingFile tears lines in half, or keeps them off the disk.
+type failingFile struct {
+	*os.File
+	write, sync error
+}
+
+func (f *failingFile) Write(p []byte) (int, error) {
+	if f.write == nil {
+		return f.File.Write(p)
+	}
+	n, err := f.File.Write(p[:len(p)/2])
+	return n, errors.Join(f.write, err)
+}
+
+func (f *failingFile) Sync() error { return errors.Join(f.sync, f.File.Sync()) }
+
+func TestFailedAppendLeavesTheJournalAsItWas(t *testing.T) {
+	full := errors.New("disk full")
+	for name, fail := range map[string]failingFile{"short write": {write: full}, "not on disk": {sync: full}} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "undo.ndjson")
+			before, err := OpenJournal(path) // what is continued has lines already
+			require.NoError(t, err)
+			require.NoError(t, before.Append(Line{ID: "a", Step: StepIntent}))
+			require.NoError(t, before.Close())
+
+			f, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND, 0)
+			require.NoError(t, err)
+			bad := &failingFile{File: f}
+			j, err := continueJournal(path, bad)
+			require.NoError(t, err)
+			bad.write, bad.sync = fail.write, fail.sync
+			require.ErrorIs(t, j.Append(Line{ID: "b", Step: StepIntent}), full)
+			open, err := ReadJournal(path)
+			require.NoError(t, err)
+			require.Len(t, open, 1)
+
+			bad.write, bad.sync = nil, nil
+			require.NoError(t, j.Append(Line{ID: "c", Step: StepIntent}))
+			require.NoError(t, j.Close())
+			open, err = ReadJournal(path)
+			require.NoError(t, err)
+			require.Len(t, open, 2)
+			assert.Equal(t, "a", open[0].ID)
+			assert.Equal(t, "c", open[1].ID)
+		})
 	}
 }
 

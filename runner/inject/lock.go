@@ -54,6 +54,9 @@ func lockedFile(dir, path string, l lockFile) (*os.File, error) {
 	defer os.Remove(f.Name())
 	err = json.NewEncoder(f).Encode(l)
 	if err == nil {
+		err = f.Sync() // a name with nothing behind it would outlive a power cut
+	}
+	if err == nil {
 		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	}
 	if err == nil {
@@ -73,56 +76,4 @@ func holder(path string) string {
 		return ""
 	}
 	return fmt.Sprintf(" by process %d", l.PID)
-}
-
-// DeadRun is a run whose runner died before it could finish.
-type DeadRun struct {
-	Dir  string // run directory
-	path string
-}
-
-// Forget removes the registration, once nothing is left to undo.
-func (d DeadRun) Forget() error { return os.Remove(d.path) }
-
-// DeadRuns lists them.
-func DeadRuns(stateDir string) ([]DeadRun, error) {
-	paths, err := filepath.Glob(filepath.Join(stateDir, "runs", "*.json"))
-	if err != nil {
-		return nil, err
-	}
-	var dead []DeadRun
-	for _, path := range paths {
-		d, err := deadRun(path)
-		if err != nil {
-			return nil, err
-		}
-		if d != nil {
-			dead = append(dead, *d)
-		}
-	}
-	return dead, nil
-}
-
-// deadRun returns nil for a live run, and for one that has just ended.
-func deadRun(path string) (*DeadRun, error) {
-	f, err := os.Open(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("lock file: %w", err)
-	}
-	defer f.Close()
-	// Shared, so that two who look do not take each other for the live run.
-	if syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB) != nil {
-		return nil, nil
-	}
-	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
-		return nil, nil // it was released while we opened it
-	}
-	var l lockFile
-	if err := json.NewDecoder(f).Decode(&l); err != nil {
-		return nil, fmt.Errorf("lock file %s: %w", path, err)
-	}
-	return &DeadRun{Dir: l.Dir, path: path}, nil
 }

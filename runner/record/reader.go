@@ -112,8 +112,10 @@ func (r *Run) entry(line []byte) error {
 	if err := json.Unmarshal(line, &e); err != nil {
 		return err
 	}
-	if want := uint64(len(r.Entries)); e.Seq != want {
-		r.Gaps = append(r.Gaps, fmt.Sprintf("entry %d follows entry %d", e.Seq, want-1))
+	if n := len(r.Entries); n == 0 && e.Seq != 0 {
+		r.Gaps = append(r.Gaps, fmt.Sprintf("entry %d is the first", e.Seq))
+	} else if n > 0 && e.Seq != r.Entries[n-1].Seq+1 {
+		r.Gaps = append(r.Gaps, fmt.Sprintf("entry %d follows entry %d", e.Seq, r.Entries[n-1].Seq))
 	}
 	r.Entries = append(r.Entries, e)
 	r.Last = max(r.Last, e.T)

@@ -11,13 +11,14 @@ import (
 )
 
 // Writer appends to a run directory. It is safe for concurrent use. Every line
-// is one write(2), so a reader, or a crash, never sees half of two lines.
+// is one write(2), so a reader, or a crash, never sees half of two lines; what a
+// failed write leaves is cut off.
 type Writer struct {
 	dir     string
 	started time.Time // with its monotonic reading
 
 	mu     sync.Mutex
-	files  map[Stream]*os.File
+	files  map[Stream]*LineFile
 	seq    uint64
 	totals map[Stream]Totals
 	err    error // the first failed write; the record is incomplete from there on
@@ -30,14 +31,14 @@ func Create(dir string, h Header) (*Writer, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("record: create run directory: %w", err)
 	}
-	w := &Writer{dir: dir, started: h.Started, files: map[Stream]*os.File{}, totals: map[Stream]Totals{}}
+	w := &Writer{dir: dir, started: h.Started, files: map[Stream]*LineFile{}, totals: map[Stream]Totals{}}
 	for _, s := range []Stream{Main, Metrics, Wire, Ops, Audit} {
 		f, err := os.OpenFile(path(dir, s), os.O_CREATE|os.O_EXCL|os.O_WRONLY|os.O_APPEND, 0o644)
 		if err != nil {
 			w.closeFiles()
 			return nil, fmt.Errorf("record: create stream: %w", err)
 		}
-		w.files[s] = f
+		w.files[s] = NewLineFile(f, 0, false)
 	}
 	h.Format = FormatVersion
 	if err := w.Append(TypeHeader, h); err != nil {
@@ -58,7 +59,8 @@ func (w *Writer) Started() time.Time { return w.started }
 // Since is the run's clock: time since start, monotonic.
 func (w *Writer) Since() time.Duration { return time.Since(w.started) }
 
-// Append writes one entry to the main stream.
+// Append writes one entry to the main stream. One that cannot be written still
+// uses up its number, so that a reader sees the gap.
 func (w *Writer) Append(t Type, payload any) error {
 	data, err := json.Marshal(payload)
 	if err != nil {
@@ -71,11 +73,8 @@ func (w *Writer) Append(t Type, payload any) error {
 	if err != nil {
 		return fmt.Errorf("record: encode %s: %w", t, err)
 	}
-	if err := w.write(Main, line); err != nil {
-		return err
-	}
 	w.seq++
-	return nil
+	return w.write(Main, line)
 }
 
 // Put writes one line to a bulk stream.
@@ -107,9 +106,7 @@ func (w *Writer) write(s Stream, line []byte) error {
 	if w.closed {
 		return fmt.Errorf("record: write to %s after the end", s)
 	}
-	buf := make([]byte, 0, len(line)+1)
-	buf = append(append(buf, line...), '\n')
-	if _, err := w.files[s].Write(buf); err != nil {
+	if err := w.files[s].Append(line); err != nil {
 		err = fmt.Errorf("record: write %s: %w", s, err)
 		w.err = errors.Join(w.err, err)
 		t := w.totals[s]
