@@ -155,3 +155,23 @@ func TestSeedsOfComponentsAreApart(t *testing.T) {
 	}
 	assert.Equal(t, plan.SeedFor(1, "load"), plan.SeedFor(1, "load"))
 }
+
+func TestStepsAreInOrder(t *testing.T) {
+	p, problems := compile(t, `  faults:
+    - {id: first, kind: net-down, on: a -> b, at: 1s}
+    - {id: second, kind: net-reset, on: a -> b, for: 1s}
+    - {id: third, kind: net-latency, on: a -> b, at: 1s, params: {latency: 1s}}
+`, plan.Options{})
+	require.Empty(t, problems)
+	var got []string
+	for _, s := range p.Steps() {
+		what := "inject "
+		if s.Revert {
+			what = "revert "
+		}
+		got = append(got, s.At.String()+" "+what+s.Fault.ID)
+	}
+	assert.Equal(t, []string{
+		"0s inject second", "1s revert second", "1s inject first", "1s inject third", "10s revert third", "10s revert first",
+	}, got, "at one instant reverts come first, and of those the newest")
+}
