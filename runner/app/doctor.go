@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"runtime"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -64,7 +65,7 @@ func (a *app) diagnoseK6() diagnosis {
 	if err != nil {
 		return diagnosis{what: "k6", says: fmt.Sprintf("%s does not run: %v", k6, err)}
 	}
-	first, _, _ := cutLine(string(out))
+	first, _, _ := strings.Cut(string(out), "\n")
 	return diagnosis{what: "k6", ok: true, says: first}
 }
 

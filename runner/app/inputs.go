@@ -152,8 +152,7 @@ func readInput(file string, c choice) (*input, spec.Problems) {
 		Seed: c.seed, Defects: c.defects, Registry: faults.Builtin(), Inputs: sums,
 	})
 	problems = append(problems, more...)
-	_, more = verdict.NewJudge(sc, sys)
-	return in, append(problems, more...)
+	return in, append(problems, verdict.Check(sc, sys)...)
 }
 
 // judge is a fresh one: a judge follows one run.

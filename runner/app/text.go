@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"io"
 	"os"
-	"strings"
 	"sync"
 	"time"
 )
@@ -25,8 +24,6 @@ func (l *lockedWriter) Write(b []byte) (int, error) {
 func writeJSONLine(w io.Writer, v any) error {
 	return json.NewEncoder(w).Encode(v)
 }
-
-func cutLine(s string) (first, rest string, found bool) { return strings.Cut(s, "\n") }
 
 // modTime is the zero time for a file that cannot be looked at.
 func modTime(path string) time.Time {
