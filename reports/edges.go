@@ -8,12 +8,13 @@ import (
 	"time"
 
 	"squall/runner/record"
+	"squall/scenarios/spec"
 )
 
 // judgedPhases are the columns of every comparison.
 var judgedPhases = []string{"baseline", "fault", "recovery"}
 
-// edgeRow is what went over one edge.
+// edgeRow is what went over one edge, between all instances of its services.
 type edgeRow struct {
 	Edge             string
 	Phases           []traffic // as judgedPhases
@@ -40,12 +41,16 @@ func share(n, of int) float64 {
 
 // edges counts the exchanges by edge and phase.
 func edges(in Input) []edgeRow {
-	rows := map[string]*edgeRow{}
-	row := func(edge string) *edgeRow {
-		if rows[edge] == nil {
-			rows[edge] = &edgeRow{Edge: edge, Phases: make([]traffic, len(judgedPhases))}
+	rows, named := map[string]*edgeRow{}, map[string]*edgeRow{}
+	row := func(link string) *edgeRow {
+		if named[link] == nil {
+			edge := declared(in.System, link)
+			if rows[edge] == nil {
+				rows[edge] = &edgeRow{Edge: edge, Phases: make([]traffic, len(judgedPhases))}
+			}
+			named[link] = rows[edge]
 		}
-		return rows[edge]
+		return named[link]
 	}
 	if in.System != nil {
 		for _, e := range in.System.Spec.Edges {
@@ -54,7 +59,8 @@ func edges(in Input) []edgeRow {
 	}
 	seen := map[[4]string]bool{}
 	for _, x := range in.Run.Exchanges {
-		r, call := row(x.Edge), [4]string{x.Edge, x.Op, x.Method, x.Path}
+		r := row(x.Edge)
+		call := [4]string{r.Edge, x.Op, x.Method, x.Path}
 		retry := x.Op != "" && seen[call]
 		seen[call] = true
 		if i := slices.Index(judgedPhases, phaseAt(in.Run, in.Run.T(x.At))); i >= 0 {
@@ -62,12 +68,14 @@ func edges(in Input) []edgeRow {
 		}
 	}
 	for _, f := range standings(in.Run) {
-		if r := rows[f.On]; r != nil {
-			r.Faults = append(r.Faults, f.ID)
+		for _, target := range f.Hits() {
+			if r := rows[declared(in.System, target)]; r != nil && !slices.Contains(r.Faults, f.ID) {
+				r.Faults = append(r.Faults, f.ID)
+			}
 		}
 	}
 	for _, f := range in.Result.Findings {
-		if r := rows[f.Edge]; r != nil && f.Group == "expect" {
+		if r := rows[declared(in.System, f.Edge)]; r != nil && f.Group == "expect" {
 			r.Asserted = append(r.Asserted, f.ID)
 		}
 	}
@@ -76,6 +84,14 @@ func edges(in Input) []edgeRow {
 		out = append(out, *rows[name])
 	}
 	return out
+}
+
+// declared is the edge of a link between instances, as the system file has it.
+func declared(system *spec.System, link string) string {
+	if system == nil {
+		return link
+	}
+	return system.EdgeOf(link)
 }
 
 func (t *traffic) count(x record.Exchange, retry bool) {

@@ -98,7 +98,7 @@ func suiteOf(in Input, o JUnitOptions) junitSuite {
 		Name: plain(h.Run), Time: plainSeconds(in.Run.Last), Timestamp: h.Started.UTC().Format("2006-01-02T15:04:05"),
 		Properties: []junitProperty{
 			{"verdict", Word(in.Result)}, {"sentence", plain(in.Result.Sentence)}, {"seed", fmt.Sprint(h.Seed)},
-			{"plan_sha256", h.PlanHash}, {"defects", plain(strings.Join(h.Defects, ","))}, {"rerun", plain(h.Rerun)},
+			{"plan_sha256", h.PlanHash}, {"switches", plain(strings.Join(h.Switches, ","))}, {"defects", plain(strings.Join(h.Defects, ","))}, {"rerun", plain(h.Rerun)},
 		},
 	}
 	for _, f := range in.Result.Findings {

@@ -14,7 +14,7 @@ import (
 // track is one metric series as its changes in time.
 type track struct {
 	Name   string // labels that tell it from its siblings
-	From   string // instance
+	From   string // instance it was read from
 	Points []point
 }
 
@@ -101,15 +101,24 @@ func dropped(run *record.Run, seconds int) []float64 {
 
 func labelText(l map[string]string) string {
 	if e := l["edge"]; e != "" {
-		return e
+		return edgeText(e, l)
 	}
 	parts := []string{l["__name__"]}
 	for _, k := range slices.Sorted(maps.Keys(l)) {
-		if k != "__name__" && k != "job" && k != "instance" {
+		if k != "__name__" && k != "job" && k != "instance" && k != "service" {
 			parts = append(parts, l[k])
 		}
 	}
 	return strings.Join(parts, " ")
+}
+
+// edgeText names the caller by its instance: each has a breaker of its own.
+func edgeText(edge string, l map[string]string) string {
+	caller, callee, _ := strings.Cut(edge, " -> ")
+	if caller == l["service"] && l["instance"] != "" {
+		return l["instance"] + " -> " + callee
+	}
+	return edge
 }
 
 // standing is the span in which a fault was in force.
@@ -171,6 +180,9 @@ func hits(r record.Receipt) string {
 	}
 	return fmt.Sprintf("%d %s", r.Hits, unit)
 }
+
+// Group lists the targets, where they are not what the scenario says.
+func (s standing) Group() string { return strings.Join(s.Targets, ", ") }
 
 // What is the fault in one line.
 func (s standing) What() string {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"squall/faults"
@@ -77,7 +78,7 @@ func (s *Server) handler() http.Handler {
 	mux.HandleFunc("GET /squall/v1/wire", s.streamWire)
 
 	metrics := prometheus.NewRegistry()
-	metrics.MustRegister(collector{s})
+	metrics.MustRegister(collector{s}, collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
 	return refuseBrowsers(mux)
 }

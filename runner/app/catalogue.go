@@ -18,6 +18,7 @@ import (
 
 func (a *app) listCmd() *cobra.Command {
 	var system string
+	var switches []string
 	lists := map[string]func(w io.Writer) error{
 		"faults": func(w io.Writer) error {
 			for _, name := range faults.Builtin().Names() {
@@ -32,7 +33,8 @@ func (a *app) listCmd() *cobra.Command {
 			}
 			return nil
 		},
-		"targets":   func(w io.Writer) error { return listTargets(w, system) },
+		"targets":   func(w io.Writer) error { return listTargets(w, system, switches) },
+		"switches":  func(w io.Writer) error { return listSwitches(w, system) },
 		"defects":   func(w io.Writer) error { return listDefects(w, system) },
 		"scenarios": func(w io.Writer) error { return a.listScenarios(w) },
 	}
@@ -55,19 +57,41 @@ func (a *app) listCmd() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&system, "system", filepath.Join("sample-system", "system.yaml"), "system file")
+	switchFlag(c, &switches)
 	return c
 }
 
-func listTargets(w io.Writer, file string) error {
+// listTargets prints what the file declares, and of what has replicas the instances.
+func listTargets(w io.Writer, file string, switches []string) error {
+	sys, problems := loadSystem(file, choices(switches))
+	if len(problems) > 0 {
+		return exitError{code: ExitUsage, err: problems}
+	}
+	services, edges := sys.Declared()
+	for _, name := range edges {
+		links := sys.Targets(name)
+		fmt.Fprintf(w, "%s\tedge, %s%s\n", name, sys.EdgesNamed(name)[0].Protocol, group(name, links))
+	}
+	for _, name := range services {
+		fmt.Fprintf(w, "%s\tservice, %s%s\n", name, sys.Spec.Target, group(name, sys.Targets(name)))
+	}
+	return nil
+}
+
+func group(name string, of []string) string {
+	if slices.Equal(of, []string{name}) {
+		return ""
+	}
+	return "\t" + strings.Join(of, ", ")
+}
+
+func listSwitches(w io.Writer, file string) error {
 	sys, problems := spec.LoadSystem(file)
 	if len(problems) > 0 {
 		return exitError{code: ExitUsage, err: problems}
 	}
-	for _, e := range sys.Spec.Edges {
-		fmt.Fprintf(w, "%s\tedge, %s\n", e.Name(), e.Protocol)
-	}
-	for _, name := range slices.Sorted(maps.Keys(sys.Spec.Services)) {
-		fmt.Fprintf(w, "%s\tservice, %s\n", name, sys.Spec.Target)
+	for _, name := range slices.Sorted(maps.Keys(sys.Spec.Switches)) {
+		fmt.Fprintf(w, "%s\t%s\n", name, sys.Spec.Switches[name].Title)
 	}
 	return nil
 }
@@ -137,11 +161,17 @@ func checkParams() map[string]any {
 
 func (a *app) explainCmd() *cobra.Command {
 	return &cobra.Command{
-		Use:   "explain KIND",
-		Short: "Reference of one fault or check kind: what it does, parameters, receipt, undo",
+		Use:   "explain KIND|scenario|system",
+		Short: "Reference of one fault or check kind (what it does, parameters, receipt, undo), or of a kind of file",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			var names []string
+			names := []string{"scenario", "system"}
+			switch args[0] {
+			case "scenario":
+				return explainFile(a.Stdout, spec.Scenario{})
+			case "system":
+				return explainFile(a.Stdout, spec.System{})
+			}
 			for _, name := range faults.Builtin().Names() {
 				if names = append(names, name); name == args[0] {
 					k := faults.Builtin()[name]
@@ -157,7 +187,7 @@ func (a *app) explainCmd() *cobra.Command {
 			if s := spec.Suggest(args[0], names); s != "" {
 				hint = fmt.Sprintf(" (did you mean %q?)", s)
 			}
-			return usage("explain: no fault or check kind %q%s", args[0], hint)
+			return usage("explain: no fault, check or file kind %q%s", args[0], hint)
 		},
 	}
 }
@@ -171,17 +201,35 @@ func explain(w io.Writer, name, what, summary, doc string, params any) error {
 	fmt.Fprintln(w, "\nparameters")
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, f := range fields {
-		var notes []string
-		if f.Required {
-			notes = append(notes, "required")
-		}
-		if f.Default != "" {
-			notes = append(notes, "default "+f.Default)
-		}
-		if len(f.Enum) > 0 {
-			notes = append(notes, "one of "+strings.Join(f.Enum, ", "))
-		}
-		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\n", f.Name, f.Type, strings.Join(notes, "; "), f.Doc)
+		explainField(t, f, "  ")
 	}
 	return t.Flush()
+}
+
+// explainFile prints every key of a file, those of sections below them.
+func explainFile(w io.Writer, root any) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	var all func(fields []spec.Field, indent string)
+	all = func(fields []spec.Field, indent string) {
+		for _, f := range fields {
+			explainField(t, f, indent)
+			all(f.Fields, indent+"  ")
+		}
+	}
+	all(spec.Fields(root), "")
+	return t.Flush()
+}
+
+func explainField(w io.Writer, f spec.Field, indent string) {
+	var notes []string
+	if f.Required {
+		notes = append(notes, "required")
+	}
+	if f.Default != "" {
+		notes = append(notes, "default "+f.Default)
+	}
+	if len(f.Enum) > 0 {
+		notes = append(notes, "one of "+strings.Join(f.Enum, ", "))
+	}
+	fmt.Fprintf(w, "%s%s\t%s\t%s\t%s\n", indent, f.Name, f.Type, strings.Join(notes, "; "), f.Doc)
 }

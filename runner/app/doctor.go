@@ -2,7 +2,6 @@ package app
 
 import (
 	"fmt"
-	"os"
 	"os/exec"
 	"runtime"
 	"runtime/debug"
@@ -71,7 +70,7 @@ func (a *app) diagnoseK6() diagnosis {
 
 func (a *app) diagnoseState() diagnosis {
 	dir := a.stateDir()
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := process.MakeStateDir(dir); err != nil {
 		return diagnosis{what: "state folder", says: err.Error()}
 	}
 	return diagnosis{what: "state folder", ok: true, says: dir}

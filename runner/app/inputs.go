@@ -20,17 +20,18 @@ import (
 // input is one scenario, read, checked and resolved.
 type input struct {
 	scenario *spec.Scenario
-	system   *spec.System
+	system   *spec.System // as it is run
 	plan     *plan.Plan
 	files    map[string]string // name in the run's input folder -> path
 }
 
 // choice is what the command line decides about the scenarios it names.
 type choice struct {
-	system  string
-	tags    []string
-	seed    uint64
-	defects []string
+	system   string
+	switches []string // beside those of the scenario
+	tags     []string
+	seed     uint64
+	defects  []string
 }
 
 // readInputs reads every scenario named, or found below a named folder, and
@@ -133,7 +134,7 @@ func readInput(file string, c choice) (*input, spec.Problems) {
 	if systemFile == "" {
 		return nil, problems
 	}
-	sys, more := spec.LoadSystem(systemFile)
+	sys, more := loadSystem(systemFile, append(slices.Clone(sc.Spec.Switches), choices(c.switches)...))
 	problems = append(problems, more...)
 	script := beside(file, sc.Spec.Load.Script)
 	if _, err := os.Stat(script); err != nil && sc.Spec.Load.Script != "" {
@@ -153,6 +154,25 @@ func readInput(file string, c choice) (*input, spec.Problems) {
 	})
 	problems = append(problems, more...)
 	return in, append(problems, verdict.Check(sc, sys)...)
+}
+
+// loadSystem reads a system file and makes the system that is run of it. With
+// problems it may be nil, or fit for finding more.
+func loadSystem(file string, switches []spec.Choice) (*spec.System, spec.Problems) {
+	declared, problems := spec.LoadSystem(file)
+	if declared == nil {
+		return nil, problems
+	}
+	sys, more := declared.With(switches...)
+	return sys, append(problems, more...).Unique()
+}
+
+func choices(switches []string) []spec.Choice {
+	out := make([]spec.Choice, len(switches))
+	for i, name := range switches {
+		out[i].Name = name
+	}
+	return out
 }
 
 // judge is a fresh one: a judge follows one run.

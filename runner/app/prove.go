@@ -40,8 +40,10 @@ type claim struct {
 	spec.Prove
 	file   string
 	killed bool
-	by     []string // assertions that broke
-	note   string
+	// skipped: the machine lacks what the scenario needs, so nothing was shown.
+	skipped bool
+	by      []string // assertions that broke
+	note    string
 }
 
 // prove runs every claim. A defect is killed only by a verdict of fail, by the
@@ -91,6 +93,7 @@ func (a *app) try(ctx context.Context, c *claim, f runFlags) error {
 		}
 	}
 	c.killed = res.Verdict == verdict.Fail && len(res.Dirty) == 0 && (c.By == "" || slices.Contains(c.by, c.By))
+	c.skipped = res.Verdict == verdict.Skipped
 	c.note = fmt.Sprintf("%s, %s", res.Verdict, outcomes[0].dir)
 	return nil
 }
@@ -101,13 +104,17 @@ func (a *app) killTable(claims []*claim) error {
 	}
 	t := tabwriter.NewWriter(a.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "defect\tscenario\tclaimed by\tkilled by\trun")
-	killed := 0
+	killed, skipped := 0, 0
 	for _, c := range claims {
 		by := "SURVIVED"
-		if c.killed {
+		switch {
+		case c.killed:
 			by = fmt.Sprint(c.by)
 			killed++
-		} else if len(c.by) > 0 {
+		case c.skipped:
+			by = "skipped"
+			skipped++
+		case len(c.by) > 0:
 			by = fmt.Sprintf("WRONG ONE %v", c.by)
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", c.Defect, c.file, c.By, by, c.note)
@@ -115,8 +122,12 @@ func (a *app) killTable(claims []*claim) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.Stdout, "mutation score: %d of %d\n", killed, len(claims))
-	if killed < len(claims) {
+	score := fmt.Sprintf("mutation score: %d of %d", killed, len(claims)-skipped)
+	if skipped > 0 {
+		score += fmt.Sprintf(", %d skipped", skipped)
+	}
+	fmt.Fprintln(a.Stdout, score)
+	if killed < len(claims)-skipped {
 		return exitError{code: ExitFail}
 	}
 	return nil

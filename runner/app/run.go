@@ -68,9 +68,14 @@ func (a *app) runCmd() *cobra.Command {
 // choiceFlags are the flags that decide what a scenario resolves to.
 func (a *app) choiceFlags(c *cobra.Command, ch *choice) {
 	c.Flags().StringVar(&ch.system, "system", "", "system file, instead of the one the scenario names")
+	switchFlag(c, &ch.switches)
 	c.Flags().StringSliceVar(&ch.tags, "tag", nil, "only scenarios with one of these tags")
 	c.Flags().Uint64Var(&ch.seed, "seed", 0, "seed of all choices by chance (default: drawn and recorded)")
 	c.Flags().StringSliceVar(&ch.defects, "defect", nil, "defects of the system to switch on")
+}
+
+func switchFlag(c *cobra.Command, switches *[]string) {
+	c.Flags().StringSliceVar(switches, "switch", nil, "switches of the system to turn on (squall list switches)")
 }
 
 func drawSeed() uint64 {
@@ -125,6 +130,9 @@ type outcome struct {
 // runAll runs every scenario as often as asked, each in a run directory below
 // one suite directory.
 func (a *app) runAll(ctx context.Context, ins []*input, f runFlags) ([]*outcome, error) {
+	if err := process.MakeStateDir(a.stateDir()); err != nil {
+		return nil, err
+	}
 	if err := a.refuseOpenJournals(); err != nil {
 		return nil, err
 	}
@@ -203,6 +211,12 @@ func (r *oneRun) do(ctx context.Context) (*outcome, error) {
 	if err := r.prepare(); err != nil {
 		return nil, err
 	}
+	if missing := process.Missing(r.in.system, []string{"PATH=" + r.Env("PATH")}); len(missing) > 0 {
+		if err := w.Close(record.End{Reason: record.EndSkipped, Error: strings.Join(missing, "; ")}); err != nil {
+			return nil, err
+		}
+		return r.conclude(ctx)
+	}
 	release, err := inject.Lock(r.stateDir(), r.dir)
 	if err != nil {
 		return nil, err
@@ -250,7 +264,8 @@ func (r *oneRun) header() record.Header {
 	return record.Header{
 		Run: r.name, Scenario: r.in.scenario.Metadata.Name, Title: r.in.scenario.Metadata.Title,
 		Hypothesis: r.in.scenario.Spec.Hypothesis, File: r.in.scenario.File, Input: r.in.kept(r.in.scenario.File), System: r.in.kept(r.in.system.File),
-		PlanHash: r.in.plan.Hash(), Seed: r.in.plan.Seed, Started: time.Now(), Defects: r.in.plan.Defects,
+		PlanHash: r.in.plan.Hash(), Seed: r.in.plan.Seed, Started: time.Now(),
+		Switches: r.in.plan.Switches, Defects: r.in.plan.Defects,
 		Rerun: r.rerun(), Versions: versions(),
 	}
 }
@@ -260,6 +275,9 @@ func (r *oneRun) rerun() string {
 	s := fmt.Sprintf("squall run --seed %d", r.in.plan.Seed)
 	if r.f.system != "" {
 		s += " --system " + shellQuote(r.f.system)
+	}
+	if len(r.f.switches) > 0 {
+		s += " --switch " + strings.Join(r.f.switches, ",")
 	}
 	if len(r.f.defects) > 0 {
 		s += " --defect " + strings.Join(r.f.defects, ",")

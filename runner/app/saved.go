@@ -27,7 +27,7 @@ func saved(dir, scenario string) (*record.Run, *spec.Scenario, *spec.System, err
 	if sc == nil || len(problems) > 0 {
 		return nil, nil, nil, exitError{code: ExitUsage, err: problems}
 	}
-	sys, problems := spec.LoadSystem(filepath.Join(dir, "input", filepath.FromSlash(run.Header.System)))
+	sys, problems := loadSystem(filepath.Join(dir, "input", filepath.FromSlash(run.Header.System)), choices(run.Header.Switches))
 	if sys == nil || len(problems) > 0 {
 		return nil, nil, nil, exitError{code: ExitUsage, err: problems}
 	}

@@ -14,11 +14,10 @@ import (
 
 	"squall/faults"
 	"squall/runner/targets/process"
-	"squall/scenarios/spec"
 )
 
 func (a *app) upCmd() *cobra.Command {
-	var defects []string
+	var defects, switches []string
 	var out string
 	c := &cobra.Command{
 		Use:   "up [SYSTEM-FILE]",
@@ -29,18 +28,22 @@ func (a *app) upCmd() *cobra.Command {
 			if len(args) == 1 {
 				file = args[0]
 			}
-			return a.up(c.Context(), file, out, defects)
+			return a.up(c.Context(), file, out, switches, defects)
 		},
 	}
+	switchFlag(c, &switches)
 	c.Flags().StringSliceVar(&defects, "defect", nil, "defects of the system to switch on")
 	c.Flags().StringVar(&out, "out", "out", "folder for the logs")
 	return c
 }
 
-func (a *app) up(ctx context.Context, file, out string, defects []string) error {
-	sys, problems := spec.LoadSystem(file)
+func (a *app) up(ctx context.Context, file, out string, switches, defects []string) error {
+	sys, problems := loadSystem(file, choices(switches))
 	if len(problems) > 0 {
 		return exitError{code: ExitUsage, err: problems}
+	}
+	if err := process.MakeStateDir(a.stateDir()); err != nil {
+		return err
 	}
 	id := "up-" + shortID()
 	dir := filepath.Join(out, id)

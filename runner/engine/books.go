@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -14,6 +15,7 @@ import (
 	"squall/runner/plan"
 	"squall/runner/record"
 	"squall/runner/verdict"
+	"squall/scenarios/spec"
 )
 
 // The books are read again and again until nothing is pending and nothing has
@@ -97,7 +99,7 @@ func (e *engine) readBooks(ctx context.Context) books {
 		if len(source.Of) > 0 {
 			continue
 		}
-		rows, err := readSource(ctx, name, urls[source.Service]+source.Path)
+		rows, err := e.readAny(ctx, name, source, urls)
 		probe := record.Probe{Name: verdict.BooksProbe(name), OK: err == nil, Value: float64(len(rows))}
 		if err != nil {
 			probe.Note = err.Error()
@@ -105,6 +107,20 @@ func (e *engine) readBooks(ctx context.Context) books {
 		all.rows, all.probes = append(all.rows, rows...), append(all.probes, probe)
 	}
 	return all
+}
+
+// readAny asks the instances of a service one after the other until one
+// answers: they keep the same books. urls has their base URLs by name.
+func (e *engine) readAny(ctx context.Context, name string, source spec.Books, urls map[string]string) ([]record.AuditRow, error) {
+	var errs []error
+	for _, instance := range e.System.Instances(source.Service) {
+		rows, err := readSource(ctx, name, urls[instance]+source.Path)
+		if err == nil {
+			return rows, nil
+		}
+		errs = append(errs, err)
+	}
+	return nil, errors.Join(errs...)
 }
 
 func readSource(ctx context.Context, name, url string) ([]record.AuditRow, error) {

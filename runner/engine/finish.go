@@ -101,10 +101,10 @@ func (e *engine) compare(ctx context.Context) ([]string, error) {
 	return differences(e.before, after), nil
 }
 
-// bystanders are the services that no fault is aimed at.
+// bystanders are the instances that no fault is aimed at.
 func (e *engine) bystanders() (names []string) {
 	for name := range e.System.Spec.Services {
-		if !slices.ContainsFunc(e.Plan.Faults, func(f plan.Fault) bool { return f.On == name }) {
+		if !slices.ContainsFunc(e.Plan.Faults, func(f plan.Fault) bool { return f.Acts(name) }) {
 			names = append(names, name)
 		}
 	}

@@ -54,8 +54,11 @@ func TestFailKeepsTheFirstError(t *testing.T) {
 
 func TestBystanders(t *testing.T) {
 	e := &engine{Config: Config{
-		System: &spec.System{Spec: spec.SystemSpec{Services: map[string]spec.Service{"a": {}, "b": {}}}},
-		Plan:   &plan.Plan{Faults: []plan.Fault{{On: "a"}, {On: "b -> a"}}},
+		System: &spec.System{Spec: spec.SystemSpec{Services: map[string]spec.Service{"a-1": {Of: "a"}, "a-2": {Of: "a"}, "b": {}}}},
+		Plan: &plan.Plan{Faults: []plan.Fault{
+			{On: "a", Targets: []plan.Target{{Name: "a-1"}, {Name: "a-2"}}},
+			{On: "b -> a", Targets: []plan.Target{{Name: "b -> a-1"}}},
+		}},
 	}}
-	assert.Equal(t, []string{"b"}, e.bystanders(), "a service that a fault is aimed at must be as it was")
+	assert.Equal(t, []string{"b"}, e.bystanders(), "an instance that a fault is aimed at must be as it was")
 }

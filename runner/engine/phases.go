@@ -114,11 +114,16 @@ func (e *engine) step(ctx context.Context, s plan.Step) error {
 		}
 		return nil
 	}
-	err := e.injector.Start(ctx, inject.Spec{
-		ID: s.Fault.ID, Kind: s.Fault.Kind, On: s.Fault.On, Seed: s.Fault.Seed, Decode: s.Fault.Decode,
-	})
-	if err != nil {
+	if err := e.injector.Start(ctx, injection(s.Fault)); err != nil {
 		return fmt.Errorf("inject fault %s: %w", s.Fault.ID, err)
 	}
 	return nil
+}
+
+func injection(f plan.Fault) inject.Spec {
+	s := inject.Spec{ID: f.ID, Kind: f.Kind, On: f.On, Decode: f.Decode}
+	for _, t := range f.Targets {
+		s.Targets = append(s.Targets, inject.Target{Name: t.Name, Seed: t.Seed})
+	}
+	return s
 }

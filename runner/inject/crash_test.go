@@ -21,8 +21,9 @@ import (
 // crashOrder tells a copy of this test binary what to inject and where to die.
 type crashOrder struct {
 	World, URL, Journal, Kind, Point string
-	Seed                             uint64 // a broker remembers message ids, which hold the seed
-	StateDir, RunDir                 string // instead: lock, say so, and wait
+	Seed                             uint64            // a broker remembers message ids, which hold the seed
+	Group                            map[string]string // instead of World: paths of several, by name
+	StateDir, RunDir                 string            // instead: lock, say so, and wait
 }
 
 const crashVar = "SQUALL_TEST_CRASH"
@@ -70,10 +71,9 @@ func (o crashOrder) run() error {
 	if err != nil {
 		return err
 	}
-	w := &world{path: o.World, url: o.URL}
 	bites := make(chan struct{})
 	in := &Injector{
-		Registry: faults.Registry{o.Kind: o.deadly(kind)}, Find: func(string) (faults.Target, error) { return w, nil },
+		Registry: faults.Registry{o.Kind: o.deadly(kind)}, Find: o.find,
 		Journal: j, Locator: func() json.RawMessage { return json.RawMessage(`"here"`) },
 		Report: func(f record.Fault) {
 			o.dieAt(map[record.FaultState]string{
@@ -85,12 +85,22 @@ func (o crashOrder) run() error {
 		},
 	}
 	spec := specOf(o.Kind)
-	spec.Seed = o.Seed
+	spec.Targets[0].Seed = o.Seed
+	if len(o.Group) > 0 {
+		spec = groupOf(o.Kind)
+	}
 	if err := in.Start(context.Background(), spec); err != nil {
 		return err
 	}
 	<-bites
 	return in.StopAll(context.Background())
+}
+
+func (o crashOrder) find(name string) (faults.Target, error) {
+	if path, is := o.Group[name]; is {
+		return &world{name: name, path: path}, nil
+	}
+	return &world{path: o.World, url: o.URL}, nil
 }
 
 // deadly is the kind, with death between the act and its line in the journal.
@@ -174,6 +184,35 @@ func TestCrash(t *testing.T) {
 				} else {
 					assert.Equal(t, []string{"f-" + kind + " " + kind + " on a -> b: reverted"}, said)
 				}
+			})
+		}
+	}
+}
+
+// TestCrashOfAGroup dies while a fault is on one of its targets, on both, or
+// reverted on one: the journal alone knows what to undo on each.
+func TestCrashOfAGroup(t *testing.T) {
+	for _, kind := range []string{"net-latency", "proc-kill", "proc-pause"} {
+		for _, point := range []string{atIntent, atDone, atInjected, atBiting, atUndone, atReverted} {
+			t.Run(kind+"/"+point, func(t *testing.T) {
+				g := newGroup(t)
+				before := g.snapshot(t)
+				journal := filepath.Join(t.TempDir(), "undo.ndjson")
+				crash(t, crashOrder{Group: g.paths(), Journal: journal, Kind: kind, Point: point})
+				if point == atDone || point == atInjected || point == atBiting {
+					require.NotEqual(t, before, g.snapshot(t), "the crash left something to heal")
+				}
+				open, err := ReadJournal(journal)
+				require.NoError(t, err)
+				if point != atReverted && point != atUndone {
+					assert.Len(t, open, 2, "intents of all targets are on disk before anything is done to one")
+				}
+				find := func(on string, _ json.RawMessage) (faults.Target, error) { return g.find(on) }
+				require.NoError(t, Heal(t.Context(), journal, faults.Builtin(), find, func(string) {}))
+				assert.Equal(t, before, g.snapshot(t))
+				open, err = ReadJournal(journal)
+				require.NoError(t, err)
+				assert.Empty(t, open)
 			})
 		}
 	}

@@ -5,6 +5,7 @@ package inject
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -37,32 +38,33 @@ type Injector struct {
 
 // Spec is one fault to inject.
 type Spec struct {
-	ID     string
-	Kind   string
-	On     string
-	Seed   uint64
-	Decode func(into any) error // the parameters
+	ID      string
+	Kind    string
+	On      string // as the scenario names it
+	Targets []Target
+	Decode  func(into any) error // the parameters
 }
 
-// injection is one fault under way. Its mutex is held for whole steps: one
-// fault's life is a sequence.
+// Target is one thing that a fault acts on: a name that Find knows, and this
+// target's own stream of chance.
+type Target struct {
+	Name string
+	Seed uint64
+}
+
+// injection is one fault under way, with a part for each target. Its mutex is
+// held for whole steps: one fault's life is a sequence.
 type injection struct {
 	Spec
-	kind   faults.Kind
-	fault  faults.Fault
-	target faults.Target
-	undo   json.RawMessage
+	kind  faults.Kind
+	says  string
+	parts []*part
 
 	mu      sync.Mutex
 	state   record.FaultState
-	receipt faults.Receipt
-	stood   bool // has been seen in force
-	fell    bool // has been seen not in force any more, before it was reverted
+	receipt faults.Receipt // of all parts
+	fell    bool           // a part has been seen not in force any more, before it was reverted
 	watch   watch
-}
-
-func (j *injection) x() faults.Injection {
-	return faults.Injection{ID: j.ID, Target: j.target, Seed: j.Seed}
 }
 
 // Start injects one fault and returns when it is in; whether it bites is seen
@@ -71,7 +73,9 @@ func (j *injection) x() faults.Injection {
 func (in *Injector) Start(ctx context.Context, s Spec) error {
 	j, err := in.prepare(ctx, s)
 	if err != nil {
-		in.Report(record.Fault{ID: s.ID, Kind: s.Kind, On: s.On, State: record.FaultFailed, Error: err.Error()})
+		failed := s.fault(record.FaultFailed)
+		failed.Error = err.Error()
+		in.Report(failed)
 		return err
 	}
 	err = in.inject(ctx, j)
@@ -91,12 +95,12 @@ func (in *Injector) inject(ctx context.Context, j *injection) error {
 	defer j.mu.Unlock()
 	bounded, cancel := context.WithTimeout(ctx, injectWithin)
 	defer cancel()
-	err := j.fault.Inject(bounded, j.x())
-	if err != nil {
-		err = fmt.Errorf("inject: %w", err)
-	} else {
-		err = in.Journal.Append(j.line(StepInjected))
-	}
+	err := j.each(func(p *part) error {
+		if err := p.fault.Inject(bounded, p.x()); err != nil {
+			return fmt.Errorf("inject: %w", err)
+		}
+		return in.Journal.Append(j.line(p, StepInjected))
+	})
 	if err != nil {
 		in.report(j, record.FaultFailed, err)
 		return err
@@ -108,21 +112,23 @@ func (in *Injector) inject(ctx context.Context, j *injection) error {
 	return nil
 }
 
-// prepare ends with the intent on disk.
+// prepare ends with the intents on disk.
 func (in *Injector) prepare(ctx context.Context, s Spec) (*injection, error) {
 	kind, err := in.Registry.Kind(s.Kind)
 	if err != nil {
 		return nil, err
 	}
-	fault, err := kind.New(s.Decode)
-	if err != nil {
-		return nil, err
+	j := &injection{Spec: s, kind: kind}
+	for _, t := range s.Targets {
+		p, err := in.part(j, t)
+		if err != nil {
+			return nil, err
+		}
+		j.parts, j.says = append(j.parts, p), p.fault.Describe()
 	}
-	target, err := in.Find(s.On)
-	if err != nil {
-		return nil, err
+	if len(j.parts) == 0 {
+		return nil, errors.New("it has no target")
 	}
-	j := &injection{Spec: s, kind: kind, fault: fault, target: in.leased(kind, target)}
 	if err := in.reserve(j); err != nil {
 		return nil, err
 	}
@@ -133,24 +139,41 @@ func (in *Injector) prepare(ctx context.Context, s Spec) (*injection, error) {
 	return j, nil
 }
 
+// intend writes the intent of every part before anything is done to any.
 func (in *Injector) intend(ctx context.Context, j *injection) error {
 	bounded, cancel := context.WithTimeout(ctx, injectWithin)
 	defer cancel()
-	undo, err := j.fault.Prepare(bounded, j.x())
-	if err != nil {
-		return fmt.Errorf("prepare: %w", err)
-	}
-	j.undo = undo
-	intent := j.line(StepIntent)
-	intent.Undo, intent.Locator = undo, in.Locator()
-	if err := in.Journal.Append(intent); err != nil {
+	err := j.each(func(p *part) (err error) {
+		if p.undo, err = p.fault.Prepare(bounded, p.x()); err != nil {
+			err = fmt.Errorf("prepare: %w", err)
+		}
 		return err
+	})
+	if err != nil {
+		return err
+	}
+	for i, p := range j.parts {
+		intent := j.line(p, StepIntent)
+		intent.Undo, intent.Locator = p.undo, in.Locator()
+		if err := in.Journal.Append(intent); err != nil {
+			return errors.Join(err, in.withdraw(j, j.parts[:i]))
+		}
 	}
 	return in.advance(j, record.FaultIntent)
 }
 
-func (j *injection) line(s Step) Line {
-	return Line{ID: j.ID, Kind: j.Kind, On: j.On, Step: s, By: "runner"}
+// withdraw closes intents on which nothing was done. Where that fails they stay
+// open, and healing them does nothing.
+func (in *Injector) withdraw(j *injection, parts []*part) error {
+	var errs []error
+	for _, p := range parts {
+		errs = append(errs, in.Journal.Append(j.line(p, StepReverted)))
+	}
+	return errors.Join(errs...)
+}
+
+func (j *injection) line(p *part, s Step) Line {
+	return Line{ID: j.ID, Kind: j.Kind, On: p.name, Step: s, By: "runner"}
 }
 
 func (in *Injector) reserve(j *injection) error {
@@ -179,7 +202,8 @@ func (in *Injector) advance(j *injection, to record.FaultState) error {
 }
 
 func (in *Injector) report(j *injection, state record.FaultState, err error) {
-	f := record.Fault{ID: j.ID, Kind: j.Kind, On: j.On, State: state, Detail: j.fault.Describe()}
+	f := j.Spec.fault(state)
+	f.Detail = j.says
 	if r := j.receipt; r.Unit != "" || r.Note != "" {
 		f.Receipt = &record.Receipt{Hits: r.Hits, Unit: r.Unit, First: r.First, Last: r.Last, Items: r.Items, Note: r.Note}
 	}
@@ -187,4 +211,16 @@ func (in *Injector) report(j *injection, state record.FaultState, err error) {
 		f.Error = err.Error()
 	}
 	in.Report(f)
+}
+
+// fault names the targets where they are not what the scenario says.
+func (s Spec) fault(state record.FaultState) record.Fault {
+	f := record.Fault{ID: s.ID, Kind: s.Kind, On: s.On, State: state}
+	for _, t := range s.Targets {
+		f.Targets = append(f.Targets, t.Name)
+	}
+	if slices.Equal(f.Targets, []string{s.On}) {
+		f.Targets = nil
+	}
+	return f
 }

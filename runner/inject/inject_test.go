@@ -94,7 +94,7 @@ func newInjector(t *testing.T, reg faults.Registry, w *world) (*Injector, *log, 
 }
 
 func specOf(kind string) Spec {
-	return Spec{ID: "f-" + kind, Kind: kind, On: "a -> b", Seed: 7, Decode: paramsFor(kind)}
+	return Spec{ID: "f-" + kind, Kind: kind, On: "a -> b", Targets: []Target{{"a -> b", 7}}, Decode: paramsFor(kind)}
 }
 
 // TestConformance takes every builtin kind through its whole life.
@@ -251,6 +251,11 @@ func (s *scripted) kind(name string) faults.Kind {
 	}
 }
 
+// on is a scripted fault on one target.
+func on(id, kind string) Spec {
+	return Spec{ID: id, Kind: kind, On: "a -> b", Targets: []Target{{Name: "a -> b"}}}
+}
+
 func fine(context.Context) error { return nil }
 
 func TestFailedInjectIsRevertedEvenWhenInterrupted(t *testing.T) {
@@ -261,7 +266,7 @@ func TestFailedInjectIsRevertedEvenWhenInterrupted(t *testing.T) {
 		return context.Cause(ctx)
 	}, revert: func(ctx context.Context) error { return ctx.Err() }}
 	in, l, path := newInjector(t, faults.Registry{"half": half.kind("half")}, newWorld(t, ""))
-	err := in.Start(ctx, Spec{ID: "f1", Kind: "half"})
+	err := in.Start(ctx, on("f1", "half"))
 	assert.ErrorIs(t, err, context.Canceled)
 	assert.Equal(t, []string{"f1"}, reverted)
 	assert.Equal(t, []record.FaultState{record.FaultIntent, record.FaultFailed, record.FaultReverted, record.FaultGone}, l.states())
@@ -285,7 +290,7 @@ func TestStopAll(t *testing.T) {
 		}
 		in, _, path := newInjector(t, reg, newWorld(t, ""))
 		for _, kind := range []string{"ok", "broken", "hangs"} {
-			require.NoError(t, in.Start(t.Context(), Spec{ID: kind, Kind: kind}))
+			require.NoError(t, in.Start(t.Context(), on(kind, kind)))
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
@@ -305,7 +310,7 @@ func TestRevertedButSeenInForceIsAnError(t *testing.T) {
 		var reverted []string
 		sticky := &scripted{reverted: &reverted, inject: fine, revert: fine, active: true}
 		in, l, _ := newInjector(t, faults.Registry{"sticky": sticky.kind("sticky")}, newWorld(t, ""))
-		require.NoError(t, in.Start(t.Context(), Spec{ID: "f1", Kind: "sticky"}))
+		require.NoError(t, in.Start(t.Context(), on("f1", "sticky")))
 		assert.ErrorContains(t, in.StopAll(t.Context()), "not seen gone")
 		assert.Equal(t, record.FaultFailed, l.last().State)
 		assert.NotContains(t, l.states(), record.FaultGone)

@@ -25,7 +25,8 @@ const (
 	StepReverted Step = "reverted"
 )
 
-// Line is one line of undo.ndjson.
+// Line is one line of undo.ndjson. A fault on several targets has lines of its
+// own for each: ID and On together name what must be undone.
 type Line struct {
 	Seq     uint64          `json:"seq"`
 	At      time.Time       `json:"at"`
@@ -117,7 +118,7 @@ func ReadJournal(path string) ([]Line, error) {
 		case StepIntent:
 			open = append(open, l)
 		case StepReverted:
-			open = slices.DeleteFunc(open, func(o Line) bool { return o.ID == l.ID })
+			open = slices.DeleteFunc(open, func(o Line) bool { return o.ID == l.ID && o.On == l.On })
 		}
 	}
 	return open, nil

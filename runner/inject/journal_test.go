@@ -32,7 +32,7 @@ func TestJournalSurvivesATornLine(t *testing.T) {
 
 		j, err = OpenJournal(path)
 		require.NoError(t, err)
-		require.NoError(t, j.Append(Line{ID: "a", Step: StepReverted}))
+		require.NoError(t, j.Append(Line{ID: "a", On: "x -> y", Step: StepReverted}))
 		require.NoError(t, j.Close())
 		open, err = ReadJournal(path)
 		require.NoError(t, err)

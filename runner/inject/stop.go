@@ -74,10 +74,13 @@ func (in *Injector) undo(ctx context.Context, j *injection) error {
 	if j.state == record.FaultInjected {
 		j.note("never seen biting")
 	}
-	if err := j.kind.Revert(ctx, j.x(), j.undo); err != nil && !errors.Is(err, faults.ErrGone) {
-		return fmt.Errorf("revert: %w", err)
-	}
-	if err := in.Journal.Append(j.line(StepReverted)); err != nil {
+	err := j.each(func(p *part) error {
+		if err := j.kind.Revert(ctx, p.x(), p.undo); err != nil && !errors.Is(err, faults.ErrGone) {
+			return fmt.Errorf("revert: %w", err)
+		}
+		return in.Journal.Append(j.line(p, StepReverted))
+	})
+	if err != nil {
 		return err
 	}
 	if j.state != record.FaultReverted {
@@ -85,7 +88,7 @@ func (in *Injector) undo(ctx context.Context, j *injection) error {
 			return err
 		}
 	}
-	return j.awaitGone(ctx)
+	return j.each(func(p *part) error { return p.awaitGone(ctx) })
 }
 
 func (j *injection) note(s string) {
@@ -96,11 +99,11 @@ func (j *injection) note(s string) {
 }
 
 // awaitGone waits until the fault is observed not to be in force.
-func (j *injection) awaitGone(ctx context.Context) error {
+func (p *part) awaitGone(ctx context.Context) error {
 	tick := time.NewTicker(observeSoon)
 	defer tick.Stop()
 	for {
-		e, err := j.fault.Observe(ctx, j.x())
+		e, err := p.fault.Observe(ctx, p.x())
 		if errors.Is(err, faults.ErrGone) || err == nil && !e.Active {
 			return nil
 		}

@@ -3,6 +3,8 @@ package inject
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"time"
 
 	"squall/runner/record"
@@ -64,26 +66,24 @@ func (in *Injector) observe(ctx context.Context, j *injection) {
 	}()
 }
 
-// look refreshes the receipt; the first hit makes the fault biting. A look that
-// fails, or that sees less than an earlier one because the fault has ended,
-// leaves the last receipt: the fault has bitten as far as was seen.
+// look refreshes the receipt; the first hit on any target makes the fault biting.
 func (in *Injector) look(ctx context.Context, j *injection) {
 	ctx, cancel := context.WithTimeout(ctx, lookWithin)
 	defer cancel()
-	e, err := j.fault.Observe(ctx, j.x())
-	if err != nil {
-		return
-	}
-	if e.Receipt.Hits > 0 && e.Receipt.Hits >= j.receipt.Hits || j.receipt.Hits == 0 && e.Receipt.Unit != "" {
-		j.receipt = e.Receipt
-	}
+	_ = j.each(func(p *part) error { p.look(ctx); return nil })
+	j.receipt = sum(j.parts)
 	if j.receipt.Hits > 0 && j.state == record.FaultInjected {
 		_ = in.advance(j, record.FaultBiting) // allowed from injected
 	}
-	if e.Active {
-		j.stood = true
-	} else if j.stood && !j.fell && !j.kind.Transient {
+	if i := slices.IndexFunc(j.parts, func(p *part) bool { return p.fell }); i >= 0 && !j.fell && !j.kind.Transient {
 		j.fell = true
-		in.report(j, record.FaultFailed, errFell)
+		in.report(j, record.FaultFailed, fallen(j, j.parts[i]))
 	}
+}
+
+func fallen(j *injection, p *part) error {
+	if len(j.parts) == 1 {
+		return errFell
+	}
+	return fmt.Errorf("%s: %w", p.name, errFell)
 }

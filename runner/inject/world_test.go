@@ -1,6 +1,7 @@
 package inject
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -23,6 +24,7 @@ import (
 // process did to it another can see and undo. A deaf world ignores stages and
 // signals; a gone one does not exist any more.
 type world struct {
+	name  string // "a -> b" if empty
 	path  string
 	url   string // of a broker
 	deaf  bool
@@ -67,7 +69,7 @@ func (w *world) save(s worldState) {
 	}
 }
 
-func (w *world) Name() string { return "a -> b" }
+func (w *world) Name() string { return cmp.Or(w.name, "a -> b") }
 func (w *world) URL() string  { return w.url }
 
 func (w *world) PutStage(_ context.Context, id string, st faults.Stage) error {

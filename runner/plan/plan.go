@@ -31,6 +31,7 @@ type Plan struct {
 	Title      string            `json:"title,omitempty"`
 	Hypothesis string            `json:"hypothesis"`
 	System     string            `json:"system"`
+	Switches   []string          `json:"switches,omitempty"` // of the system that are on
 	Target     string            `json:"target"`
 	Seed       uint64            `json:"seed"`
 	Defects    []string          `json:"defects,omitempty"`
@@ -59,15 +60,26 @@ type Phase struct {
 
 // Fault is one fault with its target and instants resolved.
 type Fault struct {
-	ID    string        `json:"id"`
-	Kind  string        `json:"kind"`
-	On    string        `json:"on"`
-	Says  string        `json:"says"`  // parameters in words
-	At    time.Duration `json:"at"`    // after the fault phase began
-	Until time.Duration `json:"until"` // after the fault phase began
-	Seed  uint64        `json:"seed"`
+	ID      string        `json:"id"`
+	Kind    string        `json:"kind"`
+	On      string        `json:"on"`      // as the scenario names it
+	Targets []Target      `json:"targets"` // what that is: instances, or edges between them
+	Says    string        `json:"says"`    // parameters in words
+	At      time.Duration `json:"at"`      // after the fault phase began
+	Until   time.Duration `json:"until"`   // after the fault phase began
 
 	Decode func(into any) error `json:"-"` // the parameters
+}
+
+// Target is one thing that a fault acts on, with a stream of chance of its own.
+type Target struct {
+	Name string `json:"name"`
+	Seed uint64 `json:"seed"`
+}
+
+// Acts reports whether the fault acts on an instance or an edge between instances.
+func (f Fault) Acts(name string) bool {
+	return slices.ContainsFunc(f.Targets, func(t Target) bool { return t.Name == name })
 }
 
 // Options are the choices of one run that the scenario does not make.
@@ -78,7 +90,7 @@ type Options struct {
 	Inputs   map[string]string // file name to SHA-256
 }
 
-// Compile resolves the scenario. The problems name every mistake that only
+// Compile resolves the scenario against the system that is run (spec.System.With). The problems name every mistake that only
 // shows when scenario, system and fault catalogue are seen together.
 func Compile(sc *spec.Scenario, sys *spec.System, o Options) (*Plan, spec.Problems) {
 	c := compiler{sc: sc, sys: sys, o: o}
@@ -87,6 +99,7 @@ func Compile(sc *spec.Scenario, sys *spec.System, o Options) (*Plan, spec.Proble
 		Title:      sc.Metadata.Title,
 		Hypothesis: sc.Spec.Hypothesis,
 		System:     sys.Metadata.Name,
+		Switches:   sys.Switches,
 		Target:     sys.Spec.Target,
 		Seed:       o.Seed,
 		Defects:    slices.Sorted(slices.Values(o.Defects)),
@@ -177,7 +190,7 @@ func (c *compiler) fault(f spec.Fault) (Fault, bool) {
 		c.problem(f.Pos, spec.Suggest(f.Kind, c.o.Registry.Names()), "fault %s: unknown kind %q", f.ID, f.Kind)
 		return Fault{}, false
 	}
-	on := c.target(f, kind)
+	on := c.targets(f, kind)
 	act, err := kind.New(f.Params.Decode)
 	if err != nil {
 		pos := f.Params.Pos()
@@ -193,47 +206,9 @@ func (c *compiler) fault(f spec.Fault) (Fault, bool) {
 		until = min(phase, time.Duration(f.At)+time.Duration(f.For))
 	}
 	return Fault{
-		ID: f.ID, Kind: f.Kind, On: on, Says: act.Describe(), Decode: f.Params.Decode,
-		At: time.Duration(f.At), Until: until, Seed: SeedFor(c.o.Seed, "fault "+f.ID),
-	}, on != ""
-}
-
-// target resolves f.On and checks that it can do what the kind needs.
-func (c *compiler) target(f spec.Fault, kind faults.Kind) string {
-	if svc, ok := c.sys.Spec.Services[f.On]; ok {
-		if kind.Needs != faults.NeedsProcess || len(svc.Command) == 0 {
-			c.problem(f.Pos, "", "fault %s: %s needs a %s, %q is a service", f.ID, f.Kind, kind.Needs, f.On)
-			return ""
-		}
-		return f.On
-	}
-	var names []string
-	caller, callee, _ := spec.SplitEdge(f.On) // not an edge: matches none
-	for _, e := range c.sys.Spec.Edges {
-		names = append(names, e.Name())
-		if e.Caller != caller || e.Callee != callee {
-			continue
-		}
-		if !slices.Contains(capabilities(e), kind.Needs) {
-			c.problem(f.Pos, "", "fault %s: %s needs a %s, %q speaks %s", f.ID, f.Kind, kind.Needs, e.Name(), e.Protocol)
-			return ""
-		}
-		return e.Name()
-	}
-	names = append(names, slices.Sorted(maps.Keys(c.sys.Spec.Services))...)
-	c.problem(f.Pos, spec.Suggest(f.On, names), "fault %s: unknown target %q: no edge or service of %s", f.ID, f.On, c.sys.File)
-	return ""
-}
-
-func capabilities(e spec.Edge) []faults.Capability {
-	switch e.Protocol {
-	case "http":
-		return []faults.Capability{faults.NeedsLink, faults.NeedsHTTPLink}
-	case "nats":
-		return []faults.Capability{faults.NeedsLink, faults.NeedsBus}
-	default:
-		return []faults.Capability{faults.NeedsLink}
-	}
+		ID: f.ID, Kind: f.Kind, On: f.On, Targets: c.seeded(f, on), Says: act.Describe(), Decode: f.Params.Decode,
+		At: time.Duration(f.At), Until: until,
+	}, len(on) > 0
 }
 
 // known lists the system's defects.
@@ -245,11 +220,25 @@ func (c *compiler) known() []string {
 }
 
 func (c *compiler) defects() {
+	at := spec.Pos{File: c.sys.File, Line: 1, Col: 1}
 	for _, d := range c.o.Defects {
-		if !slices.Contains(c.known(), d) {
-			c.problem(spec.Pos{File: c.sys.File, Line: 1, Col: 1}, spec.Suggest(d, c.known()), "unknown defect %q", d)
+		switch {
+		case !slices.Contains(c.known(), d):
+			c.problem(at, spec.Suggest(d, c.known()), "unknown defect %q", d)
+		case !c.carried(d):
+			c.problem(at, "", "defect %s: no service that is part of the system knows it", d)
 		}
 	}
+}
+
+// carried reports whether some service of the system has the defect.
+func (c *compiler) carried(defect string) bool {
+	for _, svc := range c.sys.Spec.Services {
+		if slices.Contains(svc.Defects, defect) {
+			return true
+		}
+	}
+	return false
 }
 
 func (c *compiler) proves() {

@@ -22,14 +22,21 @@ metadata: {name: pair}
 spec:
   target: process
   services:
-    a: {command: [./a], ports: [http]}
+    a: {command: [./a], ports: [http], defects: [X1, X2]}
     b: {command: [./b], ports: [http, client]}
+    many: {command: [./many], ports: [http], replicas: 2}
+    extra: {command: [./extra], ports: [http], replicas: 2, when: full, defects: [X3]}
   edges:
     a -> b: {protocol: http, env: B_URL}
     b -> a: {protocol: nats, env: A_URL}
+    a -> many: {protocol: http, env: MANY_URL}
+    many -> b: {protocol: nats, env: BUS_URL, port: client}
+    many -> extra: {protocol: http, env: EXTRA_URL}
+  switches:
+    full: {}
   defects:
     env: DEFECTS
-    known: {X1: one, X2: two}
+    known: {X1: one, X2: two, X3: three}
 `
 
 const head = `apiVersion: squall/v1
@@ -44,7 +51,7 @@ spec:
   expect: [{id: still, promql: up, atLeast: 1}]
 `
 
-func compile(t *testing.T, body string, o plan.Options) (*plan.Plan, spec.Problems) {
+func compile(t *testing.T, body string, o plan.Options, switches ...spec.Choice) (*plan.Plan, spec.Problems) {
 	t.Helper()
 	dir := t.TempDir()
 	file := dir + "/system.yaml"
@@ -52,6 +59,8 @@ func compile(t *testing.T, body string, o plan.Options) (*plan.Plan, spec.Proble
 	sys, problems := spec.LoadSystem(file)
 	require.Empty(t, problems)
 	sys.File = "system.yaml"
+	sys, problems = sys.With(switches...)
+	require.Empty(t, problems)
 	sc, problems := spec.Parse("s.yaml", []byte(head+body))
 	require.Empty(t, problems)
 	o.Registry = faults.Builtin()
@@ -64,9 +73,53 @@ func TestPrint(t *testing.T) {
     - {id: kill, kind: proc-kill, on: b, at: 2s, for: 3s}
 `, plan.Options{Seed: 7, Defects: []string{"X2", "X1"}})
 	require.Empty(t, problems)
+	golden(t, "testdata/plan.txt", p)
+}
+
+func TestPrintNamesInstancesAndSwitches(t *testing.T) {
+	p, problems := compile(t, `  faults:
+    - {id: slow, kind: net-latency, on: many -> extra, params: {latency: 3s}}
+    - {id: kill, kind: proc-kill, on: many, at: 2s, for: 3s}
+    - {id: one, kind: proc-kill, on: extra-2, at: 2s, for: 3s}
+`, plan.Options{Seed: 7}, spec.Choice{Name: "full"})
+	require.Empty(t, problems)
+	golden(t, "testdata/instances.txt", p)
+}
+
+// A group is one fault, whose targets have chance of their own; a target that
+// is named alone has that of the fault.
+func TestTargets(t *testing.T) {
+	names := func(f plan.Fault) (out []string) {
+		for _, x := range f.Targets {
+			out = append(out, x.Name)
+		}
+		return out
+	}
+	for on, want := range map[string][]string{
+		"net-down, on: a -> many":                              {"a -> many-1", "a -> many-2"},
+		"net-down, on: a -> many-2":                            {"a -> many-2"},
+		"proc-kill, on: many":                                  {"many-1", "many-2"},
+		"proc-kill, on: many-1":                                {"many-1"},
+		"proc-kill, on: b":                                     {"b"},
+		"bus-poison, on: many -> b, params: {subject: orders}": {"many-1 -> b"}, // the broker is one
+	} {
+		p, problems := compile(t, "  faults: [{id: f, kind: "+on+"}]\n", plan.Options{Seed: 1})
+		require.Empty(t, problems, on)
+		f := p.Faults[0]
+		assert.Equal(t, want, names(f), on)
+		assert.True(t, f.Acts(want[0]) && !f.Acts("a"), on)
+		if len(want) == 1 {
+			assert.Equal(t, plan.SeedFor(1, "fault f"), f.Targets[0].Seed, on)
+		} else {
+			assert.NotEqual(t, f.Targets[0].Seed, f.Targets[1].Seed, on)
+		}
+	}
+}
+
+func golden(t *testing.T, golden string, p *plan.Plan) {
+	t.Helper()
 	var out bytes.Buffer
 	require.NoError(t, p.Print(&out))
-	const golden = "testdata/plan.txt"
 	if *update {
 		require.NoError(t, os.MkdirAll("testdata", 0o755))
 		require.NoError(t, os.WriteFile(golden, out.Bytes(), 0o644))
@@ -102,10 +155,35 @@ func TestProblems(t *testing.T) {
 			body: "  faults: [{id: f, kind: proc-kill, on: a -> b}]\n",
 			want: `s.yaml:11:12: fault f: proc-kill needs a process, "a -> b" speaks http`,
 		},
-		"unknown defect": {
+		"target that is not there without a switch": {
+			body: "  faults: [{id: f, kind: proc-kill, on: extra}]\n",
+			want: `s.yaml:11:12: fault f: "extra" is not part of the system: it is there only with switch full`,
+		},
+		"instance that is not there without a switch": {
+			body: "  faults: [{id: f, kind: proc-kill, on: extra-1}]\n",
+			want: `s.yaml:11:12: fault f: "extra-1" is not part of the system: it is there only with switch full`,
+		},
+		"edge that is not there without a switch": {
+			body: "  faults: [{id: f, kind: net-down, on: many -> extra}]\n",
+			want: `s.yaml:11:12: fault f: "many -> extra" is not part of the system: extra: it is there only with switch full`,
+		},
+		"instance that does not exist": {
+			body: "  faults: [{id: f, kind: proc-kill, on: many-3}]\n",
+			want: `s.yaml:11:12: fault f: unknown target "many-3": no edge or service of system.yaml (did you mean "many-1"?)`,
+		},
+		"process fault on a group of edges": {
+			body: "  faults: [{id: f, kind: proc-kill, on: a -> many}]\n",
+			want: `s.yaml:11:12: fault f: proc-kill needs a process, "a -> many" speaks http`,
+		},
+		"defect that no service has": {
 			body: "  faults: [{id: f, kind: net-down, on: a -> b}]\n",
 			opts: plan.Options{Defects: []string{"X3"}},
-			want: `system.yaml:1:1: unknown defect "X3" (did you mean "X1"?)`,
+			want: `system.yaml:1:1: defect X3: no service that is part of the system knows it`,
+		},
+		"unknown defect": {
+			body: "  faults: [{id: f, kind: net-down, on: a -> b}]\n",
+			opts: plan.Options{Defects: []string{"X4"}},
+			want: `system.yaml:1:1: unknown defect "X4" (did you mean "X1"?)`,
 		},
 		"claims an unknown defect": {
 			body: "  faults: [{id: f, kind: net-down, on: a -> b}]\n  proves: [X9]\n",
@@ -130,6 +208,9 @@ func TestHashFollowsEveryChoice(t *testing.T) {
 		"seed": func() (*plan.Plan, spec.Problems) { return compile(t, body, plan.Options{Seed: 2}) },
 		"defects": func() (*plan.Plan, spec.Problems) {
 			return compile(t, body, plan.Options{Seed: 1, Defects: []string{"X1"}})
+		},
+		"switches": func() (*plan.Plan, spec.Problems) {
+			return compile(t, body, plan.Options{Seed: 1}, spec.Choice{Name: "full"})
 		},
 		"parameters": func() (*plan.Plan, spec.Problems) {
 			return compile(t, "  faults: [{id: f, kind: net-latency, on: a -> b, params: {latency: 2s}}]\n", plan.Options{Seed: 1})

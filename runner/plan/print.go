@@ -17,6 +17,9 @@ func (p *Plan) Print(w io.Writer) error {
 	row("system", fmt.Sprintf("%s (target %s)", p.System, p.Target))
 	row("load", fmt.Sprintf("%s, %g iterations/s for at most %s", p.Load.Script, p.Load.PerSecond, p.Load.Longest))
 	row("seed", fmt.Sprint(p.Seed))
+	if len(p.Switches) > 0 {
+		row("switches", strings.Join(p.Switches, ", "))
+	}
 	if len(p.Defects) > 0 {
 		row("defects", strings.Join(p.Defects, ", "))
 	}
@@ -51,8 +54,20 @@ func (p *Plan) printFaults(row func(...string), start time.Duration) {
 			row(at(start+s.At), fmt.Sprintf("  revert %s", s.Fault.ID))
 			continue
 		}
-		row(at(start+s.At), fmt.Sprintf("  inject %s: %s %s on %s", s.Fault.ID, s.Fault.Kind, s.Fault.Says, s.Fault.On))
+		row(at(start+s.At), fmt.Sprintf("  inject %s: %s %s on %s", s.Fault.ID, s.Fault.Kind, s.Fault.Says, s.Fault.On)+s.Fault.group())
 	}
+}
+
+// group lists the targets, where they are not what the scenario says.
+func (f Fault) group() string {
+	if len(f.Targets) == 1 && f.Targets[0].Name == f.On {
+		return ""
+	}
+	names := make([]string, len(f.Targets))
+	for i, t := range f.Targets {
+		names[i] = t.Name
+	}
+	return " (" + strings.Join(names, ", ") + ")"
 }
 
 func at(d time.Duration) string { return fmt.Sprintf("%6.1fs", d.Seconds()) }

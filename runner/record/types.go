@@ -59,7 +59,8 @@ type Header struct {
 	System     string            `json:"system"`    // the system file below input/
 	PlanHash   string            `json:"plan_hash"` // SHA-256 of the canonical plan
 	Seed       uint64            `json:"seed"`
-	Started    time.Time         `json:"started"` // zero of every T
+	Started    time.Time         `json:"started"`            // zero of every T
+	Switches   []string          `json:"switches,omitempty"` // of the system that were on
 	Defects    []string          `json:"defects,omitempty"`
 	Rerun      string            `json:"rerun"` // exact command that runs this again
 	Versions   map[string]string `json:"versions,omitempty"`
@@ -88,11 +89,20 @@ const (
 type Fault struct {
 	ID      string     `json:"id"`
 	Kind    string     `json:"kind"`
-	On      string     `json:"on"` // resolved target, "payments -> psp-primary" or "orders"
+	On      string     `json:"on"`                // target as the scenario names it, "payments -> psp-primary" or "orders"
+	Targets []string   `json:"targets,omitempty"` // what that is, where it is a group: "payments-1 -> psp-primary", "orders-2"
 	State   FaultState `json:"state"`
 	Detail  string     `json:"detail,omitempty"` // parameters in words
 	Receipt *Receipt   `json:"receipt,omitempty"`
 	Error   string     `json:"error,omitempty"`
+}
+
+// Hits are the instances and the edges between instances that the fault acts on.
+func (f Fault) Hits() []string {
+	if len(f.Targets) > 0 {
+		return f.Targets
+	}
+	return []string{f.On}
 }
 
 // Receipt is the evidence that a fault affected something.
@@ -107,7 +117,7 @@ type Receipt struct {
 
 // Process is something that happened to a process of the system.
 type Process struct {
-	Service string `json:"service"`
+	Service string `json:"service"` // the instance: "payments-2"
 	PID     int    `json:"pid,omitempty"`
 	Event   string `json:"event"` // started, ready, exited, killed, paused, resumed, restarted, stopped
 	Detail  string `json:"detail,omitempty"`
@@ -144,6 +154,7 @@ const (
 	EndInterrupted = "interrupted" // by a person or a signal
 	EndError       = "error"       // injection or infrastructure
 	EndNotSteady   = "not-steady"  // steady state not met, no fault was injected
+	EndSkipped     = "skipped"     // something that the system needs is not on this machine, nothing was started
 )
 
 // End closes a run.
@@ -165,7 +176,7 @@ type Totals struct {
 type Exchange struct {
 	At     int64  `json:"at"`   // first byte, Unix nanoseconds
 	Dur    int64  `json:"dur"`  // nanoseconds until the last byte or the failure
-	Edge   string `json:"edge"` // "orders -> payments"
+	Edge   string `json:"edge"` // between instances: "orders-1 -> payments-2"
 	Conn   uint64 `json:"conn"` // connection number on that edge
 	N      uint64 `json:"n"`    // request number on that edge
 	Method string `json:"method,omitempty"`
@@ -217,7 +228,7 @@ type AuditRow struct {
 // nor gone has its old value again at At.
 type Scrape struct {
 	At     int64       `json:"at"`     // Unix nanoseconds
-	Source string      `json:"source"` // service, or "k6"
+	Source string      `json:"source"` // instance, or "k6"
 	Up     bool        `json:"up"`
 	Took   int64       `json:"took,omitempty"` // nanoseconds
 	Error  string      `json:"error,omitempty"`
@@ -230,7 +241,7 @@ type Scrape struct {
 // Series introduces a series by a number that is unique in the run.
 type Series struct {
 	ID     uint32            `json:"id"`
-	Labels map[string]string `json:"l"`              // with __name__, instance and job
+	Labels map[string]string `json:"l"`              // with __name__, job, instance and, of services, service
 	Type   string            `json:"type,omitempty"` // counter, gauge, histogram, unknown
 }
 

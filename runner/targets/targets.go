@@ -18,7 +18,7 @@ type Environment interface {
 	// Down ends everything Up started; also after a failed Up. Idempotent.
 	Down(ctx context.Context) error
 
-	// Target resolves a service name or "caller -> callee".
+	// Target resolves an instance, or "caller -> callee" of two instances.
 	Target(name string) (faults.Target, error)
 	// Services lists what can be scraped and asked, sorted by name.
 	Services() []Service
@@ -41,9 +41,10 @@ type Environment interface {
 	Locator() json.RawMessage
 }
 
-// Service is one running service.
+// Service is one running instance of a service.
 type Service struct {
-	Name    string
+	Name    string // of the instance: "payments-2"
+	Of      string // the service: "payments"
 	URL     string // base URL past the proxies, "http://127.0.0.1:4000"; empty without a port
 	Metrics string // path, empty when not scraped
 }

@@ -97,7 +97,10 @@ func sourceProblems(d Declared, field string, sources ...string) spec.Problems {
 	}
 	var ps spec.Problems
 	for _, s := range sources {
-		if _, ok := d.System.Spec.Ledger[s]; !ok {
+		why := d.System.AbsentBooks(s)
+		if _, ok := d.System.Spec.Ledger[s]; !ok && why != "" {
+			ps = append(ps, d.problem(field, fmt.Sprintf("ledger source %q is not part of the system: %s", s, why), "")...)
+		} else if !ok {
 			ps = append(ps, d.problem(field, fmt.Sprintf("unknown ledger source %q", s), spec.Suggest(s, known))...)
 		}
 	}

@@ -3,6 +3,7 @@ package verdict
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -29,7 +30,8 @@ func init() {
 first instant after the injection at which it carries less than 15 % of its baseline rate for one second
 while the caller is still asked and still answers. A caller that is stuck is not open. While open, calls closer
 than 400 ms are one burst of trial calls. Closed means: half the baseline rate again, over one second.
-Too little evidence: fewer than 20 calls in the baseline, an edge that falls silent by itself, no demand, and
+On an edge of several instances the breakers are judged together; bursts are those of one caller, since each has
+a breaker of its own. Too little evidence: fewer than 20 calls in the baseline, an edge that falls silent by itself, no demand, and
 net-down on the edge, because refused dials leave no trace at the wire.`,
 		Params:     breaker{},
 		Fixed:      true,
@@ -43,8 +45,10 @@ type breaker struct {
 	Edge             string        `yaml:"edge" spec:"required" doc:"Edge behind the breaker: payments -> psp-primary."`
 	OpensWithin      spec.Duration `yaml:"opensWithin" doc:"Longest time from injection to open; absent: before the fault is gone."`
 	FailsFastUnder   spec.Duration `yaml:"failsFastUnder" doc:"While it is open, 95 % of the answers of the caller come faster than this."`
-	TrialCallsAtMost int           `yaml:"trialCallsAtMost" spec:"min=0" doc:"Largest burst of calls while it is open; 0: not judged."`
+	TrialCallsAtMost int           `yaml:"trialCallsAtMost" spec:"min=0" doc:"Largest burst of calls of one instance while it is open; 0: not judged."`
 	ClosesWithin     spec.Duration `yaml:"closesWithin" doc:"Longest time from the fault's end to traffic; absent: not judged."`
+
+	links links
 }
 
 func newBreaker(d Declared) (Checker, spec.Problems) {
@@ -52,10 +56,11 @@ func newBreaker(d Declared) (Checker, spec.Problems) {
 	if ps := d.decode(b); ps != nil {
 		return nil, ps
 	}
-	if ps := edgeProblem(d, "edge", b.Edge); ps != nil {
+	var ps spec.Problems
+	if b.links, ps = linksOf(d, "edge", b.Edge); ps != nil {
 		return nil, ps
 	}
-	b.Edge = edgeName(b.Edge)
+	b.Edge = b.links.name
 	if b.ClosesWithin > 0 {
 		return b, tooShort(d, "closesWithin", time.Duration(b.ClosesWithin)+wireSpan)
 	}
@@ -64,8 +69,9 @@ func newBreaker(d Declared) (Checker, spec.Problems) {
 
 // watch is the wire around one edge, and when the fault stood there.
 type watch struct {
-	edge   calls
-	demand calls // what the caller is asked
+	edge     calls
+	byCaller map[string]calls // the same, by the instance that calls
+	demand   calls            // what the callers are asked
 
 	baseline                   Window
 	edgeRate, demandRate       float64
@@ -117,12 +123,19 @@ func (b *breaker) watch(v *View, f *Finding) (*watch, string) {
 		now = min(now, w.To) // the load ends there
 	}
 	w := &watch{
-		edge:   requests(v.Run, func(e string) bool { return e == b.Edge }),
-		demand: demandOn(v.Run, b.Edge),
-		now:    now,
-		live:   v.Live(),
+		edge:     requests(v.Run, b.links.has),
+		byCaller: map[string]calls{},
+		demand:   demandOn(v.Run, b.links),
+		now:      now,
+		live:     v.Live(),
 	}
-	onEdge := func(x record.Fault) bool { return hits(x, b.Edge) }
+	for _, instance := range b.links.callers() {
+		w.byCaller[instance] = requests(v.Run, func(e string) bool {
+			caller, _ := ends(e)
+			return caller == instance && b.links.has(e)
+		})
+	}
+	onEdge := b.links.hitBy
 	if _, found := firstState(v.Run, record.FaultInjected, onEdge); !found {
 		onEdge = anyFault // a breaker may also trip on a fault further away
 	}
@@ -136,11 +149,12 @@ func (b *breaker) watch(v *View, f *Finding) (*watch, string) {
 	w.edgeRate, w.demandRate = w.edge.rate(base), w.demand.rate(base)
 	f.Samples = len(w.edge.in(base))
 	f.Series = w.edge.series(Window{base.From, now}, wireSpan/2)
-	return w, w.missing(v.Run, b.Edge, f)
+	return w, w.missing(v.Run, b.links, f)
 }
 
-func (w *watch) missing(run *record.Run, edge string, f *Finding) string {
-	_, hidden := firstState(run, record.FaultInjected, func(x record.Fault) bool { return x.Kind == "net-down" && x.On == edge })
+func (w *watch) missing(run *record.Run, l links, f *Finding) string {
+	edge := l.name
+	_, hidden := firstState(run, record.FaultInjected, func(x record.Fault) bool { return x.Kind == "net-down" && l.cutBy(x) })
 	switch {
 	case hidden:
 		return "net-down refuses connections, so calls on " + edge + " cannot be seen at the wire; use net-timeout or http-error"
@@ -154,13 +168,13 @@ func (w *watch) missing(run *record.Run, edge string, f *Finding) string {
 	return ""
 }
 
-// demandOn is what reaches the caller of an edge; the load itself where no
-// edge leads to the caller.
-func demandOn(run *record.Run, edge string) calls {
-	caller, _ := ends(edge)
+// demandOn is what reaches the callers of an edge; the load itself where no
+// edge leads to a caller.
+func demandOn(run *record.Run, l links) calls {
+	callers := l.callers()
 	in := requests(run, func(e string) bool {
 		_, callee := ends(e)
-		return callee == caller
+		return slices.Contains(callers, callee)
 	})
 	if len(in) > 0 {
 		return in
@@ -281,7 +295,12 @@ func (b *breaker) trials(w *watch, opened time.Duration) claim {
 	if b.TrialCallsAtMost == 0 {
 		return claim{}
 	}
-	most, at := w.largestBurst(opened)
+	most, at, caller := 0, time.Duration(0), ""
+	for _, instance := range slices.Sorted(maps.Keys(w.byCaller)) {
+		if n, begun := w.largestBurst(w.byCaller[instance], opened); n > most {
+			most, at, caller = n, begun, instance
+		}
+	}
 	c := claim{verdict: Pass, measured: fmt.Sprintf("at most %s at a time", plural(most, "trial call"))}
 	if most == 0 && w.until()-opened > 5*time.Second {
 		c.measured = "no trial call"
@@ -289,17 +308,21 @@ func (b *breaker) trials(w *watch, opened time.Duration) claim {
 	c.margin = against(float64(most), float64(b.TrialCallsAtMost))
 	if most > b.TrialCallsAtMost {
 		c.verdict = Fail
-		c.why = fmt.Sprintf("the open breaker on %s let %d calls through at once at %s, at most %d are allowed",
-			b.Edge, most, short(at), b.TrialCallsAtMost)
+		of := ""
+		if len(w.byCaller) > 1 {
+			of = " of " + caller
+		}
+		c.why = fmt.Sprintf("the open breaker on %s let %d calls%s through at once at %s, at most %d are allowed",
+			b.Edge, most, of, short(at), b.TrialCallsAtMost)
 	}
 	return c
 }
 
-// largestBurst counts calls while the breaker is open. Once a call has
-// succeeded the breaker closes by right, and what follows is no trial.
-func (w *watch) largestBurst(opened time.Duration) (most int, at time.Duration) {
+// largestBurst counts the calls of one instance while the breaker is open. Once
+// a call has succeeded the breaker closes by right, and what follows is no trial.
+func (w *watch) largestBurst(of calls, opened time.Duration) (most int, at time.Duration) {
 	end := w.until()
-	open := w.edge.in(Window{opened, end})
+	open := of.in(Window{opened, end})
 	for _, c := range open {
 		if c.ok {
 			end = min(end, c.end)

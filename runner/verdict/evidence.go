@@ -162,7 +162,9 @@ func (j *Judge) survived(v *View) Finding {
 	span, _, _ := v.phase("run")
 	var dead []string
 	for _, p := range v.Run.Processes {
-		hit := slices.ContainsFunc(j.scenario.Spec.Faults, func(x spec.Fault) bool { return x.On == p.Service })
+		hit := slices.ContainsFunc(j.scenario.Spec.Faults, func(x spec.Fault) bool {
+			return slices.Contains(j.system.Targets(x.On), p.Service)
+		})
 		if p.Event == "exited" && !hit && p.T >= span.From && p.T <= span.To {
 			dead = append(dead, fmt.Sprintf("%s died at %.1fs: %s", p.Service, p.T.Seconds(), p.Detail))
 		}

@@ -36,7 +36,8 @@ type declared struct {
 	checker Checker
 }
 
-// NewJudge decodes every check of a scenario. With problems, the judge is nil.
+// NewJudge decodes every check of a scenario against the system that is run
+// (spec.System.With). With problems, the judge is nil.
 func NewJudge(scenario *spec.Scenario, system *spec.System) (*Judge, spec.Problems) {
 	j := &Judge{scenario: scenario, system: system}
 	var ps spec.Problems
@@ -118,12 +119,28 @@ func misused(d Declared, k Kind) spec.Problems {
 // said now; such findings are pending and the run is inconclusive.
 func (j *Judge) Judge(ctx context.Context, run *record.Run) Result {
 	v := j.view(run)
+	if run.End != nil && run.End.Reason == record.EndSkipped {
+		return conclude(v, j.scenario, j.skipped(run.End.Error))
+	}
 	var findings []Finding
 	for _, c := range j.checks {
 		findings = append(findings, j.finding(ctx, v, c))
 	}
 	findings = append(j.evidence(ctx, v, findings), findings...)
 	return conclude(v, j.scenario, findings)
+}
+
+// skipped are the findings of a run that was not begun, each with the reason.
+func (j *Judge) skipped(why string) []Finding {
+	f := law("requirements", "all that the system needs is on this machine")
+	f.Verdict, f.Measured, f.Why = Skipped, "not all of it", why
+	findings := []Finding{f}
+	for _, c := range j.checks {
+		f := c.blank()
+		f.Verdict, f.Why = Skipped, "not judged: "+why
+		findings = append(findings, f)
+	}
+	return findings
 }
 
 // Steady judges the steady state; anything but pass means that it does not hold.

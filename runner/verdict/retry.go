@@ -17,7 +17,7 @@ func init() {
 		Name:    "retry",
 		Summary: "Retries are bounded: attempts per call, and amplification of the whole edge.",
 		Doc: `Judged at the wire. Requests of one operation (X-Request-Id) with the same method and path on the edge are
-attempts of one call; amplification is attempts divided by calls. Only what happens in the window counts.
+attempts of one call, whichever instances they go between; amplification is attempts divided by calls. Only what happens in the window counts.
 Too little evidence: fewer than 20 calls, no retry at all (unless expectNone), requests without an operation id.`,
 		Params:     retry{},
 		MinSamples: 20,
@@ -32,6 +32,8 @@ type retry struct {
 	AttemptsAtMost      int     `yaml:"attemptsAtMost" spec:"min=0" doc:"Most attempts of one call; 0: not judged."`
 	AmplificationAtMost float64 `yaml:"amplificationAtMost" spec:"min=0" doc:"Most attempts per call on average, 1 without retries; 0: not judged."`
 	ExpectNone          bool    `yaml:"expectNone" doc:"No call may be retried at all."`
+
+	links links
 }
 
 func newRetry(d Declared) (Checker, spec.Problems) {
@@ -39,13 +41,14 @@ func newRetry(d Declared) (Checker, spec.Problems) {
 	if ps := d.decode(r); ps != nil {
 		return nil, ps
 	}
-	if ps := edgeProblem(d, "edge", r.Edge); ps != nil {
+	var ps spec.Problems
+	if r.links, ps = linksOf(d, "edge", r.Edge); ps != nil {
 		return nil, ps
 	}
 	if r.AttemptsAtMost == 0 && r.AmplificationAtMost == 0 && !r.ExpectNone {
 		return nil, d.problem("", "retry needs attemptsAtMost, amplificationAtMost or expectNone: true", "")
 	}
-	r.Edge, r.Method = edgeName(r.Edge), strings.ToUpper(r.Method)
+	r.Edge, r.Method = r.links.name, strings.ToUpper(r.Method)
 	if r.ExpectNone {
 		r.AttemptsAtMost = 1
 	}
@@ -68,7 +71,7 @@ func (r *retry) Judge(_ context.Context, v *View, f *Finding) {
 		most = len(byCall[0])
 	}
 	f.decide(r.claims(most, amplification, f.Samples))
-	f.Details = bounded(details(v.Run, byCall))
+	f.Details = bounded(r.details(v.Run, byCall))
 	switch {
 	case most > r.AttemptsAtMost && r.AttemptsAtMost > 0: // one call beyond the cap is proof, whatever the rest
 	case anonymous > 0:
@@ -81,7 +84,7 @@ func (r *retry) Judge(_ context.Context, v *View, f *Finding) {
 }
 
 func (r *retry) matches(x *record.Exchange) bool {
-	return x.Edge == r.Edge && x.Method != "" && (r.Method == "" || x.Method == r.Method) && matchPath(r.Path, x.Path)
+	return r.links.has(x.Edge) && x.Method != "" && (r.Method == "" || x.Method == r.Method) && matchPath(r.Path, x.Path)
 }
 
 // group returns the calls, the most attempted first, how many attempts they
@@ -137,8 +140,8 @@ func (r *retry) claims(most int, amplification float64, n int) []claim {
 	return cs
 }
 
-// details lists the calls with retries: when, with which gaps, answered what.
-func details(run *record.Run, byCall []attempts) []string {
+// details lists the calls with retries: when, with which gaps, answered what by whom.
+func (r *retry) details(run *record.Run, byCall []attempts) []string {
 	var lines []string
 	for _, as := range byCall {
 		if len(as) < 2 {
@@ -150,7 +153,7 @@ func details(run *record.Run, byCall []attempts) []string {
 			if i > 0 {
 				fmt.Fprintf(&b, ", +%s", short(time.Duration(x.At-as[i-1].At)))
 			}
-			fmt.Fprintf(&b, " %s", reply(x))
+			fmt.Fprintf(&b, " %s", r.reply(x))
 			if i == 9 && len(as) > 10 {
 				fmt.Fprintf(&b, " and %d more", len(as)-10)
 				break
@@ -161,9 +164,11 @@ func details(run *record.Run, byCall []attempts) []string {
 	return lines
 }
 
-func reply(x *record.Exchange) string {
-	if x.Error != "" {
-		return x.Error
+// reply is what came back, and on an edge of several instances from whom.
+func (r *retry) reply(x *record.Exchange) string {
+	said := cmp.Or(x.Error, fmt.Sprint(x.Status))
+	if _, callee := ends(x.Edge); len(r.links.of) > 1 {
+		return callee + " " + said
 	}
-	return fmt.Sprint(x.Status)
+	return said
 }

@@ -116,13 +116,6 @@ func edgeName(text string) string {
 	return caller + " -> " + callee
 }
 
-// hits reports whether a fault acts on an edge: on the edge itself, or on the
-// service it leads to.
-func hits(f record.Fault, edge string) bool {
-	_, callee := ends(edge)
-	return f.On == edge || f.On == callee
-}
-
 // matchPath is path.Match plus a trailing /** for any rest; "" matches all.
 func matchPath(pattern, p string) bool {
 	if pattern == "" {
@@ -149,23 +142,4 @@ func tooShort(d Declared, field string, needs time.Duration) spec.Problems {
 		return nil
 	}
 	return d.problem(field, fmt.Sprintf("%s: takes up to %s to judge, but phase recovery lasts %s", field, short(needs), short(phase)), "")
-}
-
-// edgeProblem says what is wrong with an edge a check names, if anything.
-func edgeProblem(d Declared, field, edge string) spec.Problems {
-	if edge == "" {
-		return d.problem(field, d.Kind+" needs an edge, such as orders -> payments", "")
-	}
-	var names []string
-	for _, e := range d.System.Spec.Edges {
-		if e.Name() != edgeName(edge) {
-			names = append(names, e.Name())
-			continue
-		}
-		if e.Protocol != "http" {
-			return d.problem(field, "edge "+e.Name()+" speaks "+e.Protocol+"; "+d.Kind+" needs requests, so an http edge", "")
-		}
-		return nil
-	}
-	return d.problem(field, "unknown edge "+edge, spec.Suggest(edgeName(edge), names))
 }

@@ -228,7 +228,12 @@ func (w *world) scrapes(r *record.Run) {
 
 func judge(t *testing.T, sc *spec.Scenario, w *world) verdict.Result {
 	t.Helper()
-	j, ps := verdict.NewJudge(sc, system(t))
+	return judgeOn(t, system(t), sc, w)
+}
+
+func judgeOn(t *testing.T, sys *spec.System, sc *spec.Scenario, w *world) verdict.Result {
+	t.Helper()
+	j, ps := verdict.NewJudge(sc, sys)
 	require.Empty(t, ps)
 	return j.Judge(context.Background(), w.run())
 }

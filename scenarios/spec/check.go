@@ -41,6 +41,17 @@ func (p *Prove) FromScalar(text string) error {
 	return nil
 }
 
+// FromScalar reads the name of a switch.
+func (c *Choice) FromScalar(text string) error {
+	c.Name = text
+	return nil
+}
+
+// ScalarDoc names the type for messages and schema.
+func (Choice) ScalarDoc() (name, example, pattern string) {
+	return "switch", "identity", patterns["name"].re.String()
+}
+
 // decodeNode keeps edges in the order of the file.
 func (es *Edges) decodeNode(d *decoder, n *yaml.Node, name string) {
 	n = resolve(n)

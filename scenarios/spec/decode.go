@@ -191,7 +191,7 @@ func (d *decoder) structure(v reflect.Value, n *yaml.Node, name string) {
 		d.unknown(rest, fields, given, name)
 	}
 	for _, f := range fields {
-		if f.rules.required && !given[f.name] {
+		if f.rules.required && !given[f.name] && v.Type() != reflect.TypeFor[ServiceDefaults]() {
 			d.fail(n, "missing required field %q%s", f.name, inside(name))
 		}
 	}

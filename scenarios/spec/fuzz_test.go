@@ -58,16 +58,34 @@ func FuzzParse(f *testing.F) {
 func FuzzParseSystem(f *testing.F) {
 	seed(f, "testdata/good/system.yaml")
 	seed(f, "testdata/bad/system-*.yaml")
+	f.Add([]byte(variants))
+	f.Add([]byte(withDefaults))
 	f.Fuzz(func(t *testing.T, src []byte) {
 		s, ps := ParseSystem("fuzz.yaml", src)
 		wellPlaced(t, ps, src)
 		if len(ps) > 0 {
+			if s != nil {
+				_, ps = s.With()
+				wellPlaced(t, ps, src)
+			}
 			return
 		}
 		for _, e := range s.Spec.Edges {
 			caller, callee, err := SplitEdge(e.Name())
 			require.NoError(t, err)
 			assert.Equal(t, []string{e.Caller, e.Callee}, []string{caller, callee})
+		}
+		for _, sw := range append(sorted(s.Spec.Switches), "") {
+			var chosen []Choice
+			if sw != "" {
+				chosen = []Choice{{Name: sw}}
+			}
+			out, ps := s.With(chosen...)
+			require.Empty(t, ps)
+			for _, e := range out.Spec.Edges {
+				assert.True(t, e.Caller == Client || len(out.Instances(e.Caller)) == 1, "every end is an instance: %s", e.Name())
+				assert.Len(t, out.Instances(e.Callee), 1, e.Name())
+			}
 		}
 	})
 }

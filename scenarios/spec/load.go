@@ -20,7 +20,7 @@ func Load(path string) (*Scenario, Problems) {
 // problems, the scenario holds what could be read, or is nil.
 func Parse(file string, src []byte) (*Scenario, Problems) {
 	s := &Scenario{File: file}
-	root, d := decodeRoot(file, src, s)
+	root, d := decodeRoot(file, src, s, nil)
 	if root == nil {
 		return nil, d.problems
 	}
@@ -45,7 +45,7 @@ func LoadSystem(path string) (*System, Problems) {
 // ParseSystem reads the text of a system file without the SLO files it names.
 func ParseSystem(file string, src []byte) (*System, Problems) {
 	s := &System{File: file}
-	root, d := decodeRoot(file, src, s)
+	root, d := decodeRoot(file, src, s, fillDefaults)
 	if root == nil {
 		return nil, d.problems
 	}
@@ -55,10 +55,14 @@ func ParseSystem(file string, src []byte) (*System, Problems) {
 	return s, v.problems.Unique()
 }
 
-// decodeRoot decodes the one document of a file into a pointer to a struct.
-func decodeRoot(file string, src []byte, into any) (*yaml.Node, *decoder) {
+// decodeRoot decodes the one document of a file into a pointer to a struct,
+// once prepare, if any, has completed it.
+func decodeRoot(file string, src []byte, into any, prepare func(file string, root *yaml.Node) Problems) (*yaml.Node, *decoder) {
 	d := &decoder{file: file}
 	root, ps := parseOne(file, src)
+	if len(ps) == 0 && prepare != nil {
+		ps = prepare(file, root)
+	}
 	if len(ps) > 0 {
 		d.problems = ps
 		return nil, d

@@ -30,6 +30,7 @@ type Metadata struct {
 type ScenarioSpec struct {
 	Hypothesis string      `yaml:"hypothesis" spec:"required,pattern=text" doc:"What you believe the system does under this fault, in plain words."`
 	System     string      `yaml:"system" spec:"required,pattern=text" doc:"System file, relative to this file."`
+	Switches   []Choice    `yaml:"switches" spec:"pattern=name" doc:"Variants of the system that are on: squall list switches."`
 	Load       LoadSpec    `yaml:"load" spec:"required" doc:"Traffic while the experiment runs."`
 	Phases     Phases      `yaml:"phases" doc:"How long each phase lasts."`
 	Faults     []Fault     `yaml:"faults" spec:"required,min=1" doc:"What is broken, where and when."`
@@ -37,6 +38,14 @@ type ScenarioSpec struct {
 	Expect     []Check     `yaml:"expect" spec:"required,min=1" doc:"Assertions that decide the verdict."`
 	Guardrails []Guardrail `yaml:"guardrails" doc:"Limits that abort the run and heal the system."`
 	Proves     []Prove     `yaml:"proves" doc:"Defects of the sample system that must turn this scenario red."`
+}
+
+// Choice is a switch of the system that a scenario or a command turns on. In
+// YAML it is the switch's name.
+type Choice struct {
+	Name string
+
+	Pos Pos `yaml:"-"`
 }
 
 // LoadSpec drives the system with k6 in an open model.
@@ -58,7 +67,7 @@ type Phases struct {
 type Fault struct {
 	ID     string   `yaml:"id" spec:"required,pattern=name" doc:"Name of this fault in the report."`
 	Kind   string   `yaml:"kind" spec:"required" doc:"Fault kind: squall list faults."`
-	On     string   `yaml:"on" spec:"required" doc:"Target: an edge (orders -> payments) or a service (orders)."`
+	On     string   `yaml:"on" spec:"required" doc:"Target: an edge (orders -> payments) or a service (orders), each with all its instances, or with one (orders -> payments-2)."`
 	During string   `yaml:"during" spec:"default=fault,enum=fault" doc:"Phase in which it is injected."`
 	At     Duration `yaml:"at" doc:"Delay after the phase's start."`
 	For    Duration `yaml:"for" doc:"How long it stands; to the end of the phase if absent."`

@@ -115,7 +115,7 @@ func (b *schemaBuilder) object(t reflect.Type) *jsonschema.Schema {
 		p.Description = f.doc
 		applyRules(p, f)
 		s.Properties.Set(f.name, p)
-		if f.rules.required {
+		if f.rules.required && t != reflect.TypeFor[ServiceDefaults]() {
 			s.Required = append(s.Required, f.name)
 		}
 	}

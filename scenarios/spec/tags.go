@@ -28,10 +28,11 @@ type pattern struct {
 
 // patterns that tags name; any other pattern is a regular expression.
 var patterns = map[string]pattern{
-	"name": {regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`), "lower-case letters, digits and dashes"},
-	"env":  {regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`), "a variable name: letters, digits and underscores"},
-	"path": {regexp.MustCompile(`^/`), "a path that starts with /"},
-	"text": {regexp.MustCompile(`\S`), "some text"},
+	"name":    {regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`), "lower-case letters, digits and dashes"},
+	"env":     {regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`), "a variable name: letters, digits and underscores"},
+	"path":    {regexp.MustCompile(`^/`), "a path that starts with /"},
+	"program": {regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]*$`), "the name of a program"},
+	"text":    {regexp.MustCompile(`\S`), "some text"},
 }
 
 // field is one key of a mapping that decodes into a struct.

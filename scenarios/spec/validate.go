@@ -23,6 +23,7 @@ func (v *validator) suggest(pos Pos, suggestion, format string, args ...any) {
 }
 
 func (v *validator) scenario(s *Scenario) {
+	v.choices(s.Spec.Switches)
 	v.faults(s.Spec.Faults, s.Spec.Phases)
 	ids := map[string]bool{}
 	for i := range s.Spec.Steady {
@@ -35,6 +36,16 @@ func (v *validator) scenario(s *Scenario) {
 		v.check(&s.Spec.Guardrails[i].Check, ids)
 	}
 	v.proves(s.Spec.Proves, ids)
+}
+
+func (v *validator) choices(choices []Choice) {
+	seen := map[string]bool{}
+	for _, c := range choices {
+		if seen[c.Name] {
+			v.fail(c.Pos, "switches: %s is given twice", quote(c.Name))
+		}
+		seen[c.Name] = true
+	}
 }
 
 func (v *validator) faults(faults []Fault, phases Phases) {

@@ -17,12 +17,19 @@ var reserved = map[string]string{
 	"self": "the service itself, in ${self.PORT}",
 }
 
+// words are what ${...} may hold that is no port of a service.
+var words = []string{"name", "data", "shared", "dir"}
+
 func (v *validator) system(s *System) {
 	for _, name := range sorted(s.Spec.Services) {
 		v.service(name, s)
 	}
 	for _, e := range s.Spec.Edges {
-		v.edge(e, s.Spec.Services)
+		v.edge(e, s)
+	}
+	v.problems = append(v.problems, s.checkLinks()...)
+	for _, name := range sorted(s.Spec.Switches) {
+		v.switchEnv(name, s)
 	}
 	for _, name := range sorted(s.Spec.Ledger) {
 		v.books(name, s)
@@ -40,11 +47,13 @@ func (v *validator) service(name string, s *System) {
 	if (svc.Metrics != "" || svc.Ready.HTTP != "") && !slices.Contains(svc.Ports, svc.Port) {
 		v.suggest(at("port"), Suggest(svc.Port, svc.Ports), "service %s has no port %s, from which metrics and readiness are read", name, quote(svc.Port))
 	}
+	v.instances(name, svc, s)
+	v.switches("service "+name, svc.When, svc.Unless, s, at)
 	for i, arg := range svc.Command {
-		v.references(name, arg, at("command", strconv.Itoa(i)), s.Spec.Services)
+		v.references(name, arg, at("command", strconv.Itoa(i)), svc.condition(), s)
 	}
 	for _, key := range sorted(svc.Env) {
-		v.references(name, svc.Env[key], at("env", key), s.Spec.Services)
+		v.references(name, svc.Env[key], at("env", key), svc.condition(), s)
 	}
 	v.serviceDefects(svc, s.Spec.Defects, at)
 	for _, e := range s.Spec.Edges {
@@ -68,43 +77,53 @@ func (v *validator) serviceDefects(svc Service, defects *Defects, at func(...str
 // placeholder is ${...} in a command or variable; an unclosed one matches too.
 var placeholder = regexp.MustCompile(`\$\{([^}]*)(\}?)`)
 
-// references checks ${self.PORT}, ${SERVICE.PORT}, ${data} and ${dir}.
-func (v *validator) references(self, text string, pos Pos, services map[string]Service) {
+// references checks ${self.PORT}, ${SERVICE.PORT} and words
+// in what is there under a condition: so must be what it names.
+func (v *validator) references(self, text string, pos Pos, where condition, s *System) {
 	for _, m := range placeholder.FindAllStringSubmatch(text, -1) {
-		service, port, dotted := strings.Cut(m[1], ".")
-		if service == "self" {
-			service = self
+		name, port, dotted := strings.Cut(m[1], ".")
+		if name == "self" {
+			name = self
 		}
-		svc, known := services[service]
+		svc, known := s.Spec.Services[s.declaredName(name)]
 		switch {
 		case m[2] == "":
 			v.fail(pos, "%s is not closed: write ${...}", quote(m[0]))
-		case m[1] == "data" || m[1] == "dir":
+		case slices.Contains(words, m[1]):
 		case !dotted:
-			v.suggest(pos, Suggest(m[1], []string{"data", "dir"}), "${%s} means nothing: write ${data}, ${dir}, ${self.PORT} or ${SERVICE.PORT}", m[1])
+			v.suggest(pos, Suggest(m[1], words), "${%s} means nothing: write ${name}, ${data}, ${shared}, ${dir}, ${self.PORT} or ${SERVICE.PORT}", m[1])
 		case !known:
-			v.suggest(pos, Suggest(service, sorted(services)), "${%s} names no service", m[1])
+			v.suggest(pos, Suggest(name, sorted(s.Spec.Services)), "${%s} names no service", m[1])
 		case !slices.Contains(svc.Ports, port):
-			v.suggest(pos, Suggest(port, svc.Ports), "${%s}: service %s has no port %s", m[1], service, quote(port))
+			v.suggest(pos, Suggest(port, svc.Ports), "${%s}: service %s has no port %s", m[1], name, quote(port))
+		case name != self && !where.implies(svc.condition()):
+			v.fail(pos, "${%s}: service %s is not always there (%s)", m[1], name, svc.condition())
 		}
 	}
 }
 
-func (v *validator) edge(e Edge, services map[string]Service) {
+func (v *validator) edge(e Edge, s *System) {
 	if e.Caller == "" { // malformed, reported already
 		return
 	}
-	known := sorted(services)
-	if _, ok := services[e.Caller]; !ok && e.Caller != Client {
-		v.suggest(e.Pos, Suggest(e.Caller, append(known, Client)), "edge %s: there is no service %s", e.Name(), quote(e.Caller))
-	}
-	callee, ok := services[e.Callee]
-	switch {
-	case !ok:
-		v.suggest(e.Pos, Suggest(e.Callee, known), "edge %s: there is no service %s", e.Name(), quote(e.Callee))
-	case !slices.Contains(callee.Ports, e.Port):
+	v.end(e, e.Caller, s, Client)
+	v.end(e, e.Callee, s)
+	v.switches("edge "+e.Name(), e.When, e.Unless, s, e.Src.At)
+	if callee, ok := s.Spec.Services[e.Callee]; ok && !slices.Contains(callee.Ports, e.Port) {
 		v.suggest(e.Src.At("port"), Suggest(e.Port, callee.Ports), "edge %s: service %s has no port %s", e.Name(), e.Callee, quote(e.Port))
 	}
+}
+
+// end checks that one end of an edge is a service, or another word allowed there.
+func (v *validator) end(e Edge, name string, s *System, others ...string) {
+	if _, ok := s.Spec.Services[name]; ok || slices.Contains(others, name) {
+		return
+	}
+	if of := s.declaredName(name); of != name {
+		v.suggest(e.Pos, of, "edge %s: %s is one instance, an edge joins services", e.Name(), name)
+		return
+	}
+	v.suggest(e.Pos, Suggest(name, append(sorted(s.Spec.Services), others...)), "edge %s: there is no service %s", e.Name(), quote(name))
 }
 
 // books are either an endpoint of a service or a union of other sources.
@@ -123,7 +142,7 @@ func (v *validator) books(name string, s *System) {
 	if b.Service == "" || b.Path == "" {
 		v.fail(at(), "ledger %s: needs service and path, or of", name)
 	}
-	svc, known := s.Spec.Services[b.Service]
+	svc, known := s.Spec.Services[s.declaredName(b.Service)]
 	switch {
 	case b.Service == "":
 	case !known:

@@ -1,6 +1,7 @@
 package process
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"os"
@@ -29,6 +30,7 @@ type blueprint struct {
 // launch says how one process is started and when it is ready.
 type launch struct {
 	Name      string        `json:"name"`
+	Of        string        `json:"of,omitempty"` // the service that it is an instance of
 	Command   []string      `json:"command"`
 	Env       []string      `json:"env"`
 	Dir       string        `json:"dir"` // working folder, created before the first start
@@ -118,11 +120,11 @@ func drawLinks(bp *blueprint, sys *spec.System, at site) (map[string]map[string]
 			of = map[string]string{}
 			vars[e.Caller] = of
 		}
+		address := addressFor(cmp.Or(e.Scheme, e.Protocol), l.Listen)
 		if before, several := of[e.Env]; several {
-			of[e.Env] = before + "," + addressFor(e.Protocol, l.Listen)
-		} else {
-			of[e.Env] = addressFor(e.Protocol, l.Listen)
+			address = before + "," + address
 		}
+		of[e.Env] = address
 	}
 	return vars, nil
 }
@@ -168,7 +170,7 @@ func (d drawing) launch(edgeVars map[string]string, defects []string) (launch, e
 		return launch{}, fmt.Errorf("needs a command and a name other than %s and %s", proxyName, supervisorName)
 	}
 	l := launch{
-		Name: d.name, Dir: d.data(), Metrics: d.service.Metrics,
+		Name: d.name, Of: d.sys.ServiceOf(d.name), Dir: d.data(), Metrics: d.service.Metrics,
 		Within: orDefault(d.service.Ready.Within, defaultWithin),
 		Stop:   orDefault(d.service.Stop, defaultStop),
 	}
@@ -215,7 +217,8 @@ func (d drawing) readiness(l *launch) error {
 	return nil
 }
 
-func (d drawing) data() string { return filepath.Join(d.at.folder, "data", d.name) }
+// data is one folder for all instances of a service: they share a database.
+func (d drawing) data() string { return filepath.Join(d.at.folder, "data", d.sys.ServiceOf(d.name)) }
 
 // program finds a relative program beside the system file; a bare name that is
 // not there is left to PATH.
@@ -230,7 +233,8 @@ func (d drawing) program(name string) string {
 	return name
 }
 
-// expand replaces ${self.PORT}, ${SERVICE.PORT}, ${data} and ${dir}.
+// expand replaces ${self.PORT}, ${SERVICE.PORT}, ${data}, ${shared} and ${dir};
+// names and groups of instances are in the text already.
 func (d drawing) expand(text string) (string, error) {
 	var out strings.Builder
 	for {
@@ -256,6 +260,8 @@ func (d drawing) lookup(name string) (string, error) {
 	switch name {
 	case "data":
 		return d.data(), nil
+	case "shared":
+		return sharedFolder(d.at.folder), nil
 	case "dir":
 		return d.dir, nil
 	}
@@ -266,7 +272,7 @@ func (d drawing) lookup(name string) (string, error) {
 	if value, ok := d.at.services[key]; ok {
 		return value, nil
 	}
-	return "", fmt.Errorf("${%s} is unknown, known: data, dir, %s", name, known(d.at.services))
+	return "", fmt.Errorf("${%s} is unknown, known: data, shared, dir, %s", name, known(d.at.services))
 }
 
 // processEnv is the whole environment of a process, sorted.
@@ -297,7 +303,7 @@ func inherited(environ []string) []string {
 func (bp *blueprint) public() []targets.Service {
 	var out []targets.Service
 	for _, l := range bp.Services {
-		out = append(out, targets.Service{Name: l.Name, URL: l.URL, Metrics: l.Metrics})
+		out = append(out, targets.Service{Name: l.Name, Of: l.Of, URL: l.URL, Metrics: l.Metrics})
 	}
 	return out
 }

@@ -3,6 +3,7 @@ package process
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -63,6 +64,7 @@ func TestDraw(t *testing.T) {
 	}
 	assert.Equal(t, launch{
 		Name:    "orders",
+		Of:      "orders",
 		Command: []string{filepath.Join(dir, "bin/shop"), "orders", "--listen=127.0.0.1:10", "$HOME"},
 		Env: []string{
 			"BUS_URL=nats://127.0.0.1:21,127.0.0.1:23", "CONF=" + dir + "/shop.conf", "DB=/state/run-1/data/orders/orders.db",
@@ -83,6 +85,115 @@ func TestDraw(t *testing.T) {
 	assert.Equal(t, []string{"PATH=/bin", "SQUALL_ENVIRONMENT=run-1"}, byName["job"].Env, "defects it does not know are not told")
 }
 
+// pool has a service with replicas on either side of an edge.
+const pool = `apiVersion: squall/v1
+kind: System
+metadata: {name: pool}
+spec:
+  target: process
+  services:
+    front:
+      command: [PROGRAM, serve, "${self.http}"]
+      env: {SELF: "${name}", DATA: "${data}", BACKS: "${back.http}", SECOND: "${back-2.http}", CERTS: "${shared}/certs"}
+      ports: [http]
+      ready: {http: /ready}
+      replicas: 2
+    back:
+      command: [PROGRAM, serve, "${self.ops}", "${self.http}"]
+      env: {SELF: "${name}", DATA: "${data}"}
+      ports: [http, ops]
+      port: ops
+      ready: {http: /ready}
+      replicas: 2
+      defects: [D1]
+  edges:
+    client -> front: {protocol: http, env: FRONT_URL}
+    front -> back: {protocol: http, env: BACK_URL}
+  switches:
+    identity: {env: {IDENTITY: "on"}, protocol: tcp}
+  defects: {env: DEFECTS, known: {D1: one}}
+`
+
+func poolSystem(t *testing.T, switches ...spec.Choice) *spec.System {
+	t.Helper()
+	text := strings.ReplaceAll(pool, "PROGRAM", os.Args[0])
+	declared, problems := spec.ParseSystem(filepath.Join(t.TempDir(), "system.yaml"), []byte(text))
+	require.Empty(t, problems)
+	sys, problems := declared.With(switches...)
+	require.Empty(t, problems)
+	return sys
+}
+
+func drawPool(t *testing.T, switches ...spec.Choice) (bp *blueprint, byName map[string]launch) {
+	t.Helper()
+	sys := poolSystem(t, switches...)
+	p := newPorts()
+	defer p.releaseAll()
+	at := site{id: "run-1", owner: "run", folder: "/state/run-1", self: []string{"/bin/squall"}}
+	require.NoError(t, p.place(sys, &at))
+	bp, err := draw(sys, []string{"D1"}, at)
+	require.NoError(t, err)
+	byName = map[string]launch{}
+	for _, l := range bp.Services {
+		byName[l.Name] = l
+	}
+	return bp, byName
+}
+
+func TestDrawInstances(t *testing.T) {
+	bp, byName := drawPool(t)
+	var proxies, edges []string
+	listen := map[string]string{}
+	for _, l := range bp.Links {
+		proxies, edges = append(proxies, l.Proxy), append(edges, l.Edge)
+		listen[l.Edge] = "http://" + l.Listen
+	}
+	assert.Equal(t, []string{"client.front-1", "client.front-2", "front-1.back-1", "front-1.back-2", "front-2.back-1", "front-2.back-2"}, proxies)
+	assert.Equal(t, []string{"client -> front-1", "client -> front-2", "front-1 -> back-1", "front-1 -> back-2", "front-2 -> back-1", "front-2 -> back-2"}, edges)
+	assert.Equal(t, map[string]string{"FRONT_URL": listen["client -> front-1"] + "," + listen["client -> front-2"]}, bp.ClientEnv)
+
+	front := byName["front-2"]
+	assert.Equal(t, "front", front.Of)
+	assert.Contains(t, front.Env, "BACK_URL="+listen["front-2 -> back-1"]+","+listen["front-2 -> back-2"], "its own proxies, in the order of the numbers")
+	assert.Contains(t, front.Env, "SELF=front-2")
+	assert.Contains(t, front.Env, "BACKS="+upstream(bp, "back-1")+","+upstream(bp, "back-2"))
+	assert.Contains(t, front.Env, "SECOND="+upstream(bp, "back-2"))
+	assert.Contains(t, front.Env, "CERTS=/state/run-1/shared/certs")
+	for _, name := range []string{"back-1", "back-2"} {
+		back := byName[name]
+		assert.Contains(t, back.Env, "DATA=/state/run-1/data/back", "instances share the folder of their service")
+		assert.Equal(t, "/state/run-1/data/back", back.Dir)
+		assert.Contains(t, back.Env, "DEFECTS=D1")
+		assert.Equal(t, back.URL+"/ready", back.ReadyHTTP)
+		assert.NotEqual(t, "http://"+upstream(bp, name), back.URL, "port: ops is asked, port http is called")
+	}
+	assert.NotEqual(t, byName["back-1"].URL, byName["back-2"].URL)
+	assert.Equal(t, []string{"back", "back", "front", "front"}, []string{bp.public()[0].Of, bp.public()[1].Of, bp.public()[2].Of, bp.public()[3].Of})
+}
+
+func upstream(bp *blueprint, instance string) string {
+	for _, l := range bp.Links {
+		if strings.HasSuffix(l.Edge, "-> "+instance) {
+			return l.Upstream
+		}
+	}
+	return ""
+}
+
+// What a switch changes is what proxies may look into, not how addresses are written.
+func TestDrawUnderASwitch(t *testing.T) {
+	bp, byName := drawPool(t, spec.Choice{Name: "identity"})
+	for _, l := range bp.Links {
+		want := "tcp"
+		if strings.HasPrefix(l.Edge, "client") {
+			want = "http"
+		}
+		assert.Equal(t, want, l.Protocol, l.Edge)
+	}
+	assert.Contains(t, byName["back-1"].Env, "IDENTITY=on")
+	assert.Contains(t, strings.Join(byName["front-1"].Env, " "), "BACK_URL=http://127.0.0.1:")
+}
+
 func TestDrawRefuses(t *testing.T) {
 	set := func(name string, change func(*spec.Service)) func(*spec.System) {
 		return func(sys *spec.System) {
@@ -98,11 +209,11 @@ func TestDrawRefuses(t *testing.T) {
 	}{
 		"unknown variable": {
 			change: set("orders", func(s *spec.Service) { s.Env["DB"] = "${bus.cluster}" }),
-			want:   "service orders: env DB: ${bus.cluster} is unknown, known: data, dir, bus.client, db.http, job2.tcp, orders.http",
+			want:   "service orders: env DB: ${bus.cluster} is unknown, known: data, shared, dir, bus.client, db.http, job2.tcp, orders.http",
 		},
 		"own port that is not there": {
 			change: set("job", func(s *spec.Service) { s.Command = append(s.Command, "${self.http}") }),
-			want:   "service job: command: ${self.http} is unknown, known: data, dir, bus.client, db.http, job2.tcp, orders.http",
+			want:   "service job: command: ${self.http} is unknown, known: data, shared, dir, bus.client, db.http, job2.tcp, orders.http",
 		},
 		"open brace": {
 			change: set("orders", func(s *spec.Service) { s.Env["DB"] = "${data/x" }),

@@ -33,7 +33,7 @@ type child struct {
 
 // startChild starts the process; watch must be called once afterwards.
 func startChild(spawn *spawner, l launch, out *logFile) (*child, error) {
-	if err := os.MkdirAll(l.Dir, 0o700); err != nil {
+	if err := os.MkdirAll(l.Dir, passable()); err != nil {
 		return nil, fmt.Errorf("start %s: %w", l.Name, err)
 	}
 	cmd := exec.Command(l.Command[0], l.Command[1:]...)

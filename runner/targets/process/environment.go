@@ -61,6 +61,9 @@ func (e *Environment) Up(ctx context.Context) error {
 	if s := e.session(); s != nil {
 		return s.startServices(ctx, func(string) {})
 	}
+	if missing := Missing(e.cfg.System, e.cfg.Environ); len(missing) > 0 {
+		return errors.New(strings.Join(missing, "; "))
+	}
 	var err error
 	for range upAttempts {
 		if err = e.attempt(ctx); err == nil || !portTaken(err) {
@@ -144,7 +147,7 @@ func (e *Environment) setSession(s *session) {
 	e.sess = s
 }
 
-// Target resolves a service name or "caller -> callee".
+// Target resolves an instance, or "caller -> callee" of two instances.
 func (e *Environment) Target(name string) (faults.Target, error) {
 	s := e.session()
 	if s == nil {
@@ -153,7 +156,7 @@ func (e *Environment) Target(name string) (faults.Target, error) {
 	return s.world.target(name)
 }
 
-// Services lists what can be scraped and asked, sorted by name.
+// Services lists the instances that can be scraped and asked, sorted by name.
 func (e *Environment) Services() []targets.Service {
 	if s := e.session(); s != nil {
 		return s.world.bp.public()
@@ -193,7 +196,7 @@ func (e *Environment) Renew(ctx context.Context) error {
 	return s.renew(ctx, e.cfg.Owner, e.cfg.Lease)
 }
 
-// Snapshot has "process SERVICE", "proxy PROXY" and "stages of PROXY".
+// Snapshot has "process INSTANCE", "proxy PROXY" and "stages of PROXY".
 func (e *Environment) Snapshot(ctx context.Context) (map[string]string, error) {
 	s := e.session()
 	if s == nil {

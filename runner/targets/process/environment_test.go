@@ -45,6 +45,77 @@ func TestUpWiresServicesThroughProxies(t *testing.T) {
 	assert.Contains(t, string(log), "serving on "+back)
 }
 
+func TestUpRunsInstances(t *testing.T) {
+	cfg := testConfig(t.TempDir(), longLease)
+	cfg.System, cfg.Defects = poolSystem(t), nil
+	env := up(t, cfg)
+	var names []string
+	data := map[string]string{}
+	for _, s := range env.Services() {
+		names = append(names, s.Name+" of "+s.Of)
+		assert.Equal(t, s.Name, get(t, s.URL+"/env/SELF"))
+		data[s.Name] = get(t, s.URL+"/env/DATA")
+	}
+	assert.Equal(t, []string{"back-1 of back", "back-2 of back", "front-1 of front", "front-2 of front"}, names)
+	assert.Equal(t, data["back-1"], data["back-2"])
+	assert.NotEqual(t, data["back-1"], data["front-1"])
+	for _, url := range strings.Split(env.ClientEnv()["FRONT_URL"], ",") {
+		assert.Contains(t, get(t, url+"/env/SELF"), "front-")
+	}
+	for _, name := range []string{"back-2", "front-1 -> back-2"} {
+		target, err := env.Target(name)
+		require.NoError(t, err)
+		assert.Equal(t, name, target.Name())
+	}
+	_, err := env.Target("back")
+	require.ErrorContains(t, err, "no such service or edge", "groups are resolved by the plan")
+	before, err := env.Snapshot(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, "running", before["process back-2"])
+
+	target, err := env.Target("back-2")
+	require.NoError(t, err)
+	back := target.(faults.Process)
+	id, err := back.Identity(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, back.Signal(t.Context(), id, "KILL"))
+	require.Eventually(t, func() bool { s, err := back.State(t.Context(), id); return err == nil && s == stateDead }, soon, often)
+	require.NoError(t, back.Start(t.Context()))
+	after, err := env.Snapshot(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, before, after, "it is there again under its name and addresses")
+}
+
+func TestUpRefusesWithoutWhatServicesRequire(t *testing.T) {
+	cfg := testConfig(t.TempDir(), longLease)
+	for _, name := range []string{"front", "back"} {
+		svc := cfg.System.Spec.Services[name]
+		svc.Requires = []string{"no-such-program", "sh"}
+		cfg.System.Spec.Services[name] = svc
+	}
+	env := New(cfg)
+	require.EqualError(t, env.Up(t.Context()), "no program no-such-program on this machine (required by back, front)")
+	require.NoError(t, env.Down(t.Context()))
+	assert.NoDirExists(t, environmentsDir(cfg.StateDir))
+}
+
+func TestMissing(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "tool"), nil, 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "notes"), nil, 0o644))
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "folder"), 0o755))
+	for program, want := range map[string][]string{
+		"tool":   nil,
+		"notes":  {"no program notes on this machine (required by a)"},
+		"folder": {"no program folder on this machine (required by a)"},
+	} {
+		sys := &spec.System{Spec: spec.SystemSpec{Services: map[string]spec.Service{
+			"a-1": {Of: "a", Requires: []string{program}}, "a-2": {Of: "a", Requires: []string{program}}, "b": {},
+		}}}
+		assert.Equal(t, want, Missing(sys, []string{"HOME=/", "PATH=/nowhere:" + dir}), program)
+	}
+}
+
 func TestServicesGetAMinimalEnvironment(t *testing.T) {
 	cfg := testConfig(t.TempDir(), longLease)
 	cfg.Environ = []string{"PATH=/bin", "HOME=/nowhere", "TMPDIR=/tmp", "SECRET=1"}

@@ -36,6 +36,28 @@ const locatorKind = "process"
 // environmentsDir is the folder of all environments; StateDir may hold more.
 func environmentsDir(stateDir string) string { return filepath.Join(stateDir, "environments") }
 
+// sharedFolder is one folder for all services of an environment.
+func sharedFolder(folder string) string { return filepath.Join(folder, "shared") }
+
+// MakeStateDir makes the folder that outlives runs, if it is not there.
+func MakeStateDir(dir string) error {
+	if err := os.MkdirAll(dir, passable()); err != nil {
+		return fmt.Errorf("make state folder: %w", err)
+	}
+	return nil
+}
+
+// passable is the mode of folders on the way to a service's data. What is in
+// them is the owner's. A service of root may have to hand part of its work to
+// another user, as PostgreSQL demands: for that user the way is open, but shows
+// nothing.
+func passable() os.FileMode {
+	if os.Geteuid() == 0 {
+		return 0o711
+	}
+	return 0o700
+}
+
 func stateFilePath(folder string) string { return filepath.Join(folder, "env.json") }
 
 func encodeLocator(id, folder string) json.RawMessage {

@@ -47,7 +47,7 @@ func Attach(_ context.Context, where json.RawMessage) (*Attached, error) {
 	return &Attached{world: newWorld(&state.blueprint, state.Control, state.Token), state: state, folder: l.Folder}, nil
 }
 
-// Target resolves a service name or "caller -> callee".
+// Target resolves an instance, or "caller -> callee" of two instances.
 func (a *Attached) Target(name string) (faults.Target, error) { return a.world.target(name) }
 
 // Snapshot is that of targets.Environment.
@@ -86,7 +86,7 @@ type Info struct {
 	Locator  json.RawMessage // for Attach
 }
 
-// ServiceInfo is one service of a live environment.
+// ServiceInfo is one instance of a service of a live environment.
 type ServiceInfo struct {
 	Name string
 	URL  string // base URL past the proxies; empty without a port

@@ -205,5 +205,18 @@ func TestStateFileIsPrivate(t *testing.T) {
 	info, err := os.Stat(stateFilePath(env.session().folder))
 	require.NoError(t, err)
 	assert.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+	others := os.FileMode(0)
+	if os.Geteuid() == 0 {
+		others = 0o011 // a service may hand work to another user, who passes through to it
+	}
+	folder := env.session().folder
+	for path, want := range map[string]os.FileMode{
+		folder: 0o700 | others, filepath.Join(folder, "data"): 0o700 | others, filepath.Join(folder, "data", "back"): 0o700 | others,
+		sharedFolder(folder): 0o700,
+	} {
+		info, err := os.Stat(path)
+		require.NoError(t, err)
+		assert.Equal(t, want, info.Mode().Perm(), path)
+	}
 	assert.NotContains(t, string(env.Locator()), env.session().world.ctl.token)
 }

@@ -22,12 +22,12 @@ import (
 
 // Config says what to run and for whom.
 type Config struct {
-	System   *spec.System
-	Defects  []string // switched on in the services that know them
-	RunDir   string   // logs go to RunDir/logs/SERVICE.log
-	StateDir string   // environment folders go below it
-	Self     []string // argv prefix that runs squall, such as ["/path/squall"]
-	Owner    string   // the run; stages with this owner are renewed
+	System   *spec.System // as it is run: see spec.System.With
+	Defects  []string     // switched on in the services that know them
+	RunDir   string       // logs go to RunDir/logs/INSTANCE.log
+	StateDir string       // environment folders go below it
+	Self     []string     // argv prefix that runs squall, such as ["/path/squall"]
+	Owner    string       // the run; stages with this owner are renewed
 	// Lease is how long the environment and its faults outlive a runner that
 	// went silent.
 	Lease time.Duration

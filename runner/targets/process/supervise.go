@@ -135,8 +135,11 @@ func (s *supervisor) makeFolders() error {
 	if err := os.MkdirAll(s.order.Logs, 0o755); err != nil {
 		return fmt.Errorf("make log folder: %w", err)
 	}
-	if err := os.MkdirAll(s.order.Folder, 0o700); err != nil {
+	if err := os.MkdirAll(s.order.Folder, passable()); err != nil {
 		return fmt.Errorf("make environment folder: %w", err)
+	}
+	if err := os.Mkdir(sharedFolder(s.order.Folder), 0o700); err != nil {
+		return fmt.Errorf("make shared folder: %w", err)
 	}
 	var err error
 	s.log, err = openLog(filepath.Join(s.order.Logs, supervisorName+".log"), logLimit)

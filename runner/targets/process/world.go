@@ -24,7 +24,7 @@ func newWorld(bp *blueprint, control, token string) *world {
 	return &world{bp: bp, ctl: newClient(control, token), links: proxy.NewClient(bp.ProxyURL)}
 }
 
-// target resolves a service name or "caller -> callee".
+// target resolves an instance, or "caller -> callee" of two instances.
 func (w *world) target(name string) (faults.Target, error) {
 	for _, l := range w.bp.Links {
 		if l.Edge == name {
