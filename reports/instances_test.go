@@ -28,7 +28,7 @@ func pooled(t *testing.T) Input {
 			require.NoError(t, w.Put(record.Wire, record.Exchange{At: time.Now().UnixNano(), Edge: "orders -> " + callee, Method: "POST", Path: "/charges", Op: "op", Status: 500 - 300*i}))
 			require.NoError(t, w.Put(record.Metrics, record.Scrape{At: time.Now().UnixNano(), Source: callee, Up: true,
 				New: []record.Series{{ID: uint32(i + 1), Type: "gauge", Labels: map[string]string{
-					"__name__": "breaker_state", "edge": "payments -> psp", "instance": callee, "job": callee, "service": "payments"}}},
+					"__name__": "breaker_state", "edge": "payments -> psp", "instance": callee, "job": "payments"}}},
 				V: []record.Value{{ID: uint32(i + 1), V: 0}}}))
 		}
 		require.NoError(t, w.Append(record.TypeFault, record.Fault{ID: "cut", Kind: "net-down", On: "orders -> payments",

@@ -105,7 +105,7 @@ func labelText(l map[string]string) string {
 	}
 	parts := []string{l["__name__"]}
 	for _, k := range slices.Sorted(maps.Keys(l)) {
-		if k != "__name__" && k != "job" && k != "instance" && k != "service" {
+		if k != "__name__" && k != "job" && k != "instance" {
 			parts = append(parts, l[k])
 		}
 	}
@@ -115,7 +115,7 @@ func labelText(l map[string]string) string {
 // edgeText names the caller by its instance: each has a breaker of its own.
 func edgeText(edge string, l map[string]string) string {
 	caller, callee, _ := strings.Cut(edge, " -> ")
-	if caller == l["service"] && l["instance"] != "" {
+	if caller == l["job"] && l["instance"] != "" {
 		return l["instance"] + " -> " + callee
 	}
 	return edge

@@ -58,8 +58,8 @@ spec:
     - {id: up, promql: 'min(up)', atLeast: 1}
   expect:
     - {id: repeated, retry: {edge: front -> back, attemptsAtMost: 2}, minSamples: 5}
-    - {id: by-service, promql: 'count(served_total{service="back"} and on (instance) served_total{instance=~"back-[12]"})', during: recovery, atLeast: 2, minSamples: 1}
-    - {id: answered, promql: 'sum(served_total{service="front"})', during: recovery, atLeast: 10, minSamples: 1}
+    - {id: by-service, promql: 'count(served_total{job="back"} and on (instance) served_total{instance=~"back-[12]"})', during: recovery, atLeast: 2, minSamples: 1}
+    - {id: answered, promql: 'sum(served_total{job="front"})', during: recovery, atLeast: 10, minSamples: 1}
 `
 
 // instancesConfig is a run on real processes behind real proxies.

@@ -55,15 +55,6 @@ func TestBooksAreReadFromAnyInstance(t *testing.T) {
 	assert.ErrorContains(t, err, "500", "an instance that is named is the only one asked")
 }
 
-func TestSeriesSayTheirService(t *testing.T) {
-	s := pool().ofService(record.Scrape{Source: "a-2", New: []record.Series{
-		{Labels: map[string]string{"__name__": "x", "instance": "a-2"}},
-		{Labels: map[string]string{"__name__": "y", "service": "own", "exported_service": "other"}},
-	}})
-	assert.Equal(t, map[string]string{"__name__": "x", "instance": "a-2", "service": "a"}, s.New[0].Labels)
-	assert.Equal(t, map[string]string{"__name__": "y", "service": "a", "exported_service": "other", "exported_exported_service": "own"}, s.New[1].Labels)
-}
-
 func TestInjectionHasThePlansTargets(t *testing.T) {
 	f := plan.Fault{ID: "f", Kind: "net-down", On: "b -> a", Targets: []plan.Target{{Name: "b -> a-1", Seed: 1}, {Name: "b -> a-2", Seed: 2}}}
 	assert.Equal(t, inject.Spec{

@@ -42,9 +42,7 @@ func (e *engine) observe(ctx context.Context) error {
 	}
 	e.obs.wg.Go(func() { e.copyWire(ctx, wire) })
 	e.obs.wg.Go(func() { e.heartbeat(ctx) })
-	scraper := metrics.NewScraper(e.scrapeTargets(), scrapeEvery, func(s record.Scrape) error {
-		return e.Record.Put(record.Metrics, e.ofService(s))
-	})
+	scraper := metrics.NewScraper(e.scrapeTargets(), scrapeEvery, func(s record.Scrape) error { return e.Record.Put(record.Metrics, s) })
 	e.obs.wg.Go(func() { scraper.Run(ctx) })
 	return nil
 }
@@ -53,35 +51,10 @@ func (e *engine) scrapeTargets() []metrics.Target {
 	var ts []metrics.Target
 	for _, s := range e.Env.Services() {
 		if s.Metrics != "" {
-			ts = append(ts, metrics.Target{Name: s.Name, URL: s.URL + s.Metrics})
+			ts = append(ts, metrics.Target{Name: s.Name, Job: e.System.ServiceOf(s.Name), URL: s.URL + s.Metrics})
 		}
 	}
 	return ts
-}
-
-// serviceLabel is the service as the system file declares it, beside instance.
-const serviceLabel = "service"
-
-// ofService says of which service the new series of an instance are. A label of
-// that name that they have already is kept with a prefix, as Prometheus does.
-func (e *engine) ofService(s record.Scrape) record.Scrape {
-	for i := range s.New {
-		l := s.New[i].Labels
-		if exposed, has := l[serviceLabel]; has {
-			l[free(l, "exported_"+serviceLabel)] = exposed
-		}
-		l[serviceLabel] = e.System.ServiceOf(s.Source)
-	}
-	return s
-}
-
-func free(l map[string]string, name string) string {
-	for {
-		if _, taken := l[name]; !taken {
-			return name
-		}
-		name = "exported_" + name
-	}
 }
 
 // copyWire passes the proxies' log on, line by line.

@@ -27,7 +27,7 @@ func FuzzExposition(f *testing.F) {
 	}
 	f.Add(protobuf(f), "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited")
 	f.Fuzz(func(t *testing.T, body []byte, contentType string) {
-		exposed, err := parseExposition(body, contentType, "svc")
+		exposed, err := parseExposition(body, contentType, Target{Name: "svc", Job: "svc"})
 		if err != nil {
 			return
 		}

@@ -254,7 +254,7 @@ func TestScrapeRealEndpoint(t *testing.T) {
 	defer srv.Close()
 
 	scrapes := make(chan record.Scrape, 100)
-	s := metrics.NewScraper([]metrics.Target{{Name: "svc", URL: srv.URL}}, 20*time.Millisecond, func(x record.Scrape) error {
+	s := metrics.NewScraper([]metrics.Target{{Name: "svc-1", Job: "svc", URL: srv.URL}}, 20*time.Millisecond, func(x record.Scrape) error {
 		scrapes <- x
 		return nil
 	})
@@ -277,6 +277,7 @@ func TestScrapeRealEndpoint(t *testing.T) {
 		}
 	}
 	until("first scrape", func(x record.Scrape) bool { return x.Up })
+	assert.Equal(t, 1.0, one(t, store, `sum(up{job="svc",instance="svc-1"})`, time.Minute, time.Now()))
 	hist.Observe(0.1)
 	count.WithLabelValues("503").Add(7)
 	var last record.Scrape
@@ -301,7 +302,7 @@ func TestExposedJobAndInstanceAreKeptApart(t *testing.T) {
 	defer srv.Close()
 	scrapes := make(chan record.Scrape, 2)
 	ctx, cancel := context.WithCancel(t.Context())
-	metrics.NewScraper([]metrics.Target{{Name: "svc", URL: srv.URL}}, time.Minute, func(x record.Scrape) error {
+	metrics.NewScraper([]metrics.Target{{Name: "svc-1", Job: "svc", URL: srv.URL}}, time.Minute, func(x record.Scrape) error {
 		cancel()
 		scrapes <- x
 		return nil
@@ -309,7 +310,7 @@ func TestExposedJobAndInstanceAreKeptApart(t *testing.T) {
 	first := <-scrapes
 	require.Len(t, first.New, 1, first.Error)
 	assert.Equal(t, map[string]string{
-		"__name__": "x", "job": "svc", "instance": "svc",
+		"__name__": "x", "job": "svc", "instance": "svc-1",
 		"exported_exported_job": "theirs", "exported_job": "older", "exported_instance": "i-7",
 	}, first.New[0].Labels)
 }

@@ -30,7 +30,8 @@ const maxBody = 16 << 20
 
 // Target is one metrics endpoint; Name becomes the labels job and instance.
 type Target struct {
-	Name string
+	Name string // of the instance
+	Job  string // the service it is an instance of
 	URL  string
 }
 
@@ -83,7 +84,7 @@ func (s *Scraper) follow(ctx context.Context, t Target) {
 // once scrapes one target; what cannot be recorded shows as a gap of the record.
 func (s *Scraper) once(t Target, state *targetState) {
 	begun := time.Now()
-	out := record.Scrape{Source: t.Name}
+	out := record.Scrape{Source: t.Name, Job: t.Job}
 	exposed, err := s.fetch(t)
 	now := time.Now()
 	// Two looks never share a millisecond, which is all that PromQL tells apart.
@@ -126,11 +127,11 @@ func (s *Scraper) fetch(t Target) ([]sample, error) {
 	case len(body) > maxBody:
 		return nil, fmt.Errorf("GET %s: more than %d bytes", t.URL, maxBody)
 	}
-	return parseExposition(body, res.Header.Get("Content-Type"), t.Name)
+	return parseExposition(body, res.Header.Get("Content-Type"), t)
 }
 
 // parseExposition reads text, OpenMetrics or protobuf.
-func parseExposition(body []byte, contentType, source string) ([]sample, error) {
+func parseExposition(body []byte, contentType string, of Target) ([]sample, error) {
 	p, err := textparse.New(body, contentType, labels.NewSymbolTable(), textparse.ParserOptions{FallbackContentType: "text/plain"})
 	if p == nil {
 		return nil, err
@@ -143,7 +144,7 @@ func parseExposition(body []byte, contentType, source string) ([]sample, error) 
 			return out, nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("exposition of %s: %w", source, err)
+			return nil, fmt.Errorf("exposition of %s: %w", of.Name, err)
 		}
 		switch entry {
 		case textparse.EntryType:
@@ -153,15 +154,15 @@ func parseExposition(body []byte, contentType, source string) ([]sample, error) 
 			var l labels.Labels
 			_, _, v := p.Series()
 			p.Labels(&l)
-			out = append(out, sample{labels: own(l, source), typ: kindOf(l.Get(model.MetricNameLabel), types), v: v})
+			out = append(out, sample{labels: own(l, of), typ: kindOf(l.Get(model.MetricNameLabel), types), v: v})
 		case textparse.EntryHistogram:
 			var l labels.Labels
 			_, _, h, _ := p.Histogram()
 			p.Labels(&l)
 			if err := keepable(h); err != nil {
-				return nil, fmt.Errorf("exposition of %s: histogram %s: %w", source, l, err)
+				return nil, fmt.Errorf("exposition of %s: histogram %s: %w", of.Name, l, err)
 			}
-			out = append(out, sample{labels: own(l, source), typ: typeHistogram, h: h})
+			out = append(out, sample{labels: own(l, of), typ: typeHistogram, h: h})
 		}
 	}
 }
@@ -178,9 +179,9 @@ func keepable(h *histogram.Histogram) error {
 
 // own adds the labels of the target. Exposed ones of these names are kept with
 // a prefix, as Prometheus does.
-func own(l labels.Labels, source string) labels.Labels {
+func own(l labels.Labels, of Target) labels.Labels {
 	b := labels.NewBuilder(l)
-	for _, name := range []string{model.JobLabel, model.InstanceLabel} {
+	for name, value := range map[string]string{model.JobLabel: of.Job, model.InstanceLabel: of.Name} {
 		if exposed := l.Get(name); exposed != "" {
 			to := model.ExportedLabelPrefix + name
 			for b.Get(to) != "" {
@@ -188,7 +189,7 @@ func own(l labels.Labels, source string) labels.Labels {
 			}
 			b.Set(to, exposed)
 		}
-		b.Set(name, source)
+		b.Set(name, value)
 	}
 	return b.Labels()
 }

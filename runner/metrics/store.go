@@ -4,6 +4,7 @@
 package metrics
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"sync"
@@ -80,7 +81,7 @@ func (s *Store) Append(sc record.Scrape) error {
 		return fmt.Errorf("metrics: append scrape of %s at %d: %w", sc.Source, sc.At, err)
 	}
 	if src == nil {
-		src = s.addSource(sc.Source)
+		src = s.addSource(sc.Source, cmp.Or(sc.Job, sc.Source))
 	}
 	src.ticks = append(src.ticks, millis(sc.At))
 	tick := len(src.ticks) - 1
@@ -150,10 +151,10 @@ func (s *Store) check(src *source, sc record.Scrape) error {
 	return nil
 }
 
-func (s *Store) addSource(name string) *source {
+func (s *Store) addSource(name, job string) *source {
 	src := &source{}
 	src.up = &series{src: src, typ: typeGauge,
-		lset: labels.FromStrings(model.MetricNameLabel, "up", "instance", name, "job", name)}
+		lset: labels.FromStrings(model.MetricNameLabel, "up", "instance", name, "job", job)}
 	s.sources[name] = src
 	s.byName["up"] = append(s.byName["up"], src.up)
 	return src

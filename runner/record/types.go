@@ -227,8 +227,9 @@ type AuditRow struct {
 // changed since that source's last scrape; a series that is neither changed
 // nor gone has its old value again at At.
 type Scrape struct {
-	At     int64       `json:"at"`     // Unix nanoseconds
-	Source string      `json:"source"` // instance, or "k6"
+	At     int64       `json:"at"`            // Unix nanoseconds
+	Source string      `json:"source"`        // instance, or "k6"
+	Job    string      `json:"job,omitempty"` // the service it is an instance of; absent: the source itself
 	Up     bool        `json:"up"`
 	Took   int64       `json:"took,omitempty"` // nanoseconds
 	Error  string      `json:"error,omitempty"`
