@@ -10,8 +10,10 @@ K6        := CGO_ENABLED=0 runner/load/xk6-squall/build
 RACE      := $(if $(shell command -v $(or $(CC),gcc) 2>/dev/null),-race)
 
 export CGO_ENABLED := $(if $(RACE),1,0)
+# Where PostgreSQL is not installed, the tests that run on both databases run on SQLite alone, and say so.
+export SQUALL_NO_POSTGRES := $(if $(wildcard /usr/lib/postgresql/*/bin/postgres)$(shell command -v postgres 2>/dev/null),,1)
 
-.PHONY: help build k6 test test-unit test-k6 test-e2e chaos prove lint schema fmt bench doctor clean
+.PHONY: help build k6 test test-unit test-k6 test-e2e chaos prove lint schema fmt bench soak doctor clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,8 +45,8 @@ test-e2e: build k6 ## run the tests that boot the shop: killed, interrupted and 
 
 lint: ## formatting, vet and staticcheck (pinned in go.mod)
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt would change:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
-	go vet -stdmethods=false -tags e2e,k6 ./...
-	go tool staticcheck -tags e2e,k6 ./...
+	go vet -stdmethods=false -tags e2e,k6,soak ./...
+	go tool staticcheck -tags e2e,k6,soak ./...
 
 schema: build ## write the JSON Schemas that editors use
 	bin/squall schema scenario >scenarios/schema/scenario.json
@@ -53,8 +55,12 @@ schema: build ## write the JSON Schemas that editors use
 fmt: ## format all Go files
 	gofmt -w $$(git ls-files '*.go')
 
-bench: ## benchmarks against peers, as ratios
-	go test -run '^$$' -bench . ./bench/...
+bench: build k6 ## benchmarks against peers and limits, as ratios
+	SQUALL_BIN=$(CURDIR)/bin/squall SQUALL_K6=$$($(K6)) go test -run '^$$' -bench . -benchtime 1x -timeout 30m ./bench/...
+
+SOAK_FOR  ?= 5m
+soak: ## kill random processes of the shop under load, then close its books (SOAK_FOR, SOAK_SEED)
+	SOAK_FOR=$(SOAK_FOR) go test -tags soak -run TestSoak -count 1 -timeout 60m -v ./sample-system
 
 doctor: build ## say what this machine lacks
 	bin/squall doctor

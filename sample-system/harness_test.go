@@ -23,10 +23,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"squall/sample-system/internal/audit"
+	"squall/sample-system/internal/service"
 )
 
 // TestMain lets the test binary be the shop: the tests start it again, once
-// per service, so that a kill is a real kill.
+// per process, so that a kill is a real kill.
 func TestMain(m *testing.M) {
 	if os.Getenv("SHOP_TEST_PROCESS") != "" {
 		main()
@@ -35,14 +36,37 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// topology is every process of the shop by its service, as in system.yaml.
+var topology = []struct {
+	service   string
+	instances []string
+}{
+	{"nats", []string{"nats-1", "nats-2", "nats-3"}},
+	{"psp", []string{"psp-primary", "psp-backup"}},
+	{"users", []string{"users"}},
+	{"legacy", []string{"legacy"}},
+	{"reviews", []string{"reviews"}},
+	{"inventory", []string{"inventory"}},
+	{"catalog", []string{"catalog-1", "catalog-2"}},
+	{"payments", []string{"payments-1", "payments-2"}},
+	{"orders", []string{"orders-1", "orders-2"}},
+	{"history", []string{"history"}},
+	{"shipping", []string{"shipping"}},
+	{"notifications", []string{"notifications"}},
+	{"gateway", []string{"gateway"}},
+}
+
 // shop is all services as processes, with a switch on the way from orders to
 // payments and inventory.
 type shop struct {
-	t         *testing.T
+	t         testing.TB // the part that runs now
+	whole     testing.TB
 	dir       string
-	addr      map[string]string // "orders.http" -> host:port
+	addr      map[string]string // "orders-1.http" -> host:port
+	service   map[string]string // instance -> service
+	instances []string          // in their order
 	inventory *link
-	payments  *link
+	payments  []*link // to each instance
 
 	mu    sync.Mutex
 	procs map[string]*process
@@ -53,43 +77,48 @@ type process struct {
 	logs *bytes.Buffer
 }
 
-var startOrder = []string{
-	"nats-1", "nats-2", "nats-3", "psp-primary", "psp-backup", "inventory", "payments", "orders", "notifications", "gateway",
-}
-
-func startShop(t *testing.T) *shop {
-	s := &shop{t: t, dir: t.TempDir(), addr: map[string]string{}, procs: map[string]*process{}}
-	for _, name := range startOrder {
-		s.addr[name+".http"] = freeAddr(t)
-	}
-	for i := 1; i <= 3; i++ {
-		s.addr[fmt.Sprintf("nats-%d.client", i)] = freeAddr(t)
-		s.addr[fmt.Sprintf("nats-%d.cluster", i)] = freeAddr(t)
+func startShop(t testing.TB) *shop {
+	s := &shop{t: t, whole: t, dir: t.TempDir(), addr: map[string]string{}, service: map[string]string{}, procs: map[string]*process{}}
+	for _, of := range topology {
+		for _, name := range of.instances {
+			s.instances = append(s.instances, name)
+			s.service[name] = of.service
+			for _, port := range []string{"http", "ops", "client", "cluster"} {
+				s.addr[name+"."+port] = freeAddr(t)
+			}
+		}
 	}
 	s.inventory = newLink(t, s.addr["inventory.http"])
-	s.payments = newLink(t, s.addr["payments.http"])
+	s.payments = []*link{newLink(t, s.addr["payments-1.http"]), newLink(t, s.addr["payments-2.http"])}
 	t.Cleanup(s.stop)
-	for _, name := range startOrder {
+	for _, name := range s.instances {
 		s.start(name, "")
 	}
-	for _, name := range startOrder {
+	for _, name := range s.instances {
 		s.waitReady(name)
 	}
 	return s
 }
 
-// start starts one service with the given defects; waitReady waits for it.
+// start starts one process with the given defects; waitReady waits for it.
 func (s *shop) start(name, defects string) {
-	command, _, _ := strings.Cut(name, "-")
-	p := &process{cmd: exec.Command(os.Args[0], command), logs: &bytes.Buffer{}}
+	service := s.service[name]
+	data := service
+	if service == "psp" {
+		data = name // two outside companies
+	}
+	p := &process{cmd: exec.Command(os.Args[0], service), logs: &bytes.Buffer{}}
 	p.cmd.Stderr = p.logs
 	p.cmd.Env = append(os.Environ(),
-		"SHOP_TEST_PROCESS=1", "SHOP_NAME="+name, "SHOP_LISTEN="+s.addr[name+".http"], "SHOP_DATA="+filepath.Join(s.dir, name), "SHOP_DEFECTS="+defects,
-		"ORDERS_URL=http://"+s.addr["orders.http"], "INVENTORY_URL="+s.inventory.URL, "PAYMENTS_URL="+s.payments.URL,
-		"PSP_PRIMARY_URL=http://"+s.addr["psp-primary.http"], "PSP_BACKUP_URL="+s.addr["psp-backup.http"],
+		"SHOP_TEST_PROCESS=1", "SHOP_NAME="+name, "SHOP_LISTEN="+s.addr[name+".http"], "SHOP_OPS="+s.addr[name+".ops"],
+		"SHOP_DATA="+filepath.Join(s.dir, data), "SHOP_DEFECTS="+defects,
+		"USERS_URL="+s.urls("users"), "CATALOG_URL="+s.urls("catalog-1", "catalog-2"), "REVIEWS_URL="+s.urls("reviews"),
+		"ORDERS_URL="+s.urls("orders-1", "orders-2"), "HISTORY_URL="+s.urls("history"), "LEGACY_URL="+s.urls("legacy"),
+		"INVENTORY_URL="+s.inventory.URL, "PAYMENTS_URL="+s.payments[0].URL+","+s.payments[1].URL,
+		"PSP_PRIMARY_URL="+s.urls("psp-primary"), "PSP_BACKUP_URL="+s.urls("psp-backup"),
 		"NATS_CLIENT="+s.addr[name+".client"], "NATS_CLUSTER="+s.addr[name+".cluster"],
-		fmt.Sprintf("NATS_ROUTES=nats://%s,nats://%s,nats://%s", s.addr["nats-1.cluster"], s.addr["nats-2.cluster"], s.addr["nats-3.cluster"]),
-		fmt.Sprintf("NATS_URL=%s,%s,%s", s.addr["nats-1.client"], s.addr["nats-2.client"], s.addr["nats-3.client"]),
+		"NATS_ROUTES="+s.list("cluster", "nats-1", "nats-2", "nats-3"),
+		"NATS_URL="+s.list("client", "nats-1", "nats-2", "nats-3"),
 	)
 	require.NoError(s.t, p.cmd.Start())
 	s.mu.Lock()
@@ -97,15 +126,30 @@ func (s *shop) start(name, defects string) {
 	s.procs[name] = p
 }
 
+// list is the addresses of a port of some instances.
+func (s *shop) list(port string, instances ...string) string {
+	var addrs []string
+	for _, name := range instances {
+		addrs = append(addrs, s.addr[name+"."+port])
+	}
+	return strings.Join(addrs, ",")
+}
+
+func (s *shop) urls(instances ...string) string {
+	return "http://" + strings.ReplaceAll(s.list("http", instances...), ",", ",http://")
+}
+
 func (s *shop) waitReady(name string) {
-	require.Eventually(s.t, func() bool {
-		resp, err := http.Get("http://" + s.addr[name+".http"] + "/readyz")
-		if err != nil {
-			return false
-		}
-		resp.Body.Close()
-		return resp.StatusCode == http.StatusNoContent
-	}, 30*time.Second, 50*time.Millisecond, "%s is not ready", name)
+	require.Eventually(s.t, func() bool { return s.ready(name) }, 30*time.Second, 50*time.Millisecond, "%s is not ready", name)
+}
+
+func (s *shop) ready(name string) bool {
+	resp, err := http.Get("http://" + s.addr[name+".ops"] + "/readyz")
+	if err != nil {
+		return false
+	}
+	resp.Body.Close()
+	return resp.StatusCode/100 == 2
 }
 
 // end sends a signal and waits for the process to be gone.
@@ -133,29 +177,54 @@ type reply struct {
 	code   int
 	Status string `json:"status"`
 	Reason string `json:"reason"`
+	Detail string `json:"-"` // of a problem document
 }
 
-func (s *shop) checkout(id string, amount int) reply {
-	body := fmt.Sprintf(`{"sku":"book","qty":1,"amount_cents":%d,"customer":"ada"}`, amount)
-	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, "http://"+s.addr["gateway.http"]+"/checkout", strings.NewReader(body))
+// sku of the yacht is dearer than any card bears.
+const tea, yacht = "tea", "yacht"
+
+func (s *shop) checkout(id, sku string) reply {
+	r, err := s.tryCheckout(id, sku)
 	require.NoError(s.t, err)
+	return r
+}
+
+// tryCheckout is for when the gateway itself may be away.
+func (s *shop) tryCheckout(id, sku string) (reply, error) {
+	body := fmt.Sprintf(`{"items":[{"sku":%q,"qty":1}],"customer":"ada"}`, sku)
+	return s.send(http.MethodPost, "/checkout", id, body)
+}
+
+func (s *shop) send(method, path, id, body string) (reply, error) {
+	req, err := http.NewRequestWithContext(context.Background(), method, "http://"+s.addr["gateway.http"]+path, strings.NewReader(body))
+	if err != nil {
+		return reply{}, err
+	}
 	req.Header.Set("X-Request-Id", id)
 	req.Header.Set("Idempotency-Key", id)
 	resp, err := http.DefaultClient.Do(req)
-	require.NoError(s.t, err)
+	if err != nil {
+		return reply{}, err
+	}
 	defer resp.Body.Close()
 	r := reply{code: resp.StatusCode}
 	b, err := io.ReadAll(resp.Body)
-	require.NoError(s.t, err)
-	if resp.Header.Get("Content-Type") == "application/json" {
-		require.NoError(s.t, json.Unmarshal(b, &r), "%s", b)
+	switch kind := resp.Header.Get("Content-Type"); {
+	case err != nil:
+		return r, err
+	case kind == "application/problem+json":
+		var p service.Problem
+		err = json.Unmarshal(b, &p)
+		r.Detail = p.Title + ": " + p.Detail
+	case kind == "application/json":
+		err = json.Unmarshal(b, &r)
 	}
-	return r
+	return r, err
 }
 
 // books reads an audit endpoint, by operation.
 func (s *shop) books(service, path string) map[string][]audit.Row {
-	resp, err := http.Get("http://" + s.addr[service+".http"] + path)
+	resp, err := http.Get("http://" + s.addr[service+".ops"] + path)
 	require.NoError(s.t, err)
 	defer resp.Body.Close()
 	require.Equal(s.t, http.StatusOK, resp.StatusCode)
@@ -170,27 +239,34 @@ func (s *shop) books(service, path string) map[string][]audit.Row {
 
 // account is what all books say about one operation.
 type account struct {
-	Order                                string
-	Charged, Paid, Reserved, Mails, Rows int // Rows are those of payments' book
+	Order                                         string
+	Charged, Paid, Reserved, Shipped, Mails, Rows int // Rows are those of payments' book
 }
 
-func (s *shop) account(id string) account {
-	a := account{Rows: len(s.books("payments", "/audit/charges")[id])}
-	if rows := s.books("orders", "/audit/orders")[id]; len(rows) == 1 {
-		a.Order = rows[0].State
-	}
-	sum := func(service, path string) (n int) {
-		for _, r := range s.books(service, path)[id] {
+// accounts reads every book once.
+func (s *shop) accounts() func(id string) account {
+	orders, charges := s.books("orders-1", "/audit/orders"), s.books("payments-1", "/audit/charges")
+	primary, backup := s.books("psp-primary", "/audit/money"), s.books("psp-backup", "/audit/money")
+	stock, shipments, mails := s.books("inventory", "/audit/reservations"), s.books("shipping", "/audit/shipments"), s.books("notifications", "/audit/mails")
+	sum := func(rows []audit.Row) (n int) {
+		for _, r := range rows {
 			n += r.Effect
 		}
 		return n
 	}
-	a.Charged = sum("payments", "/audit/charges")
-	a.Paid = sum("psp-primary", "/audit/money") + sum("psp-backup", "/audit/money")
-	a.Reserved = sum("inventory", "/audit/reservations")
-	a.Mails = sum("notifications", "/audit/mails")
-	return a
+	return func(id string) account {
+		a := account{
+			Charged: sum(charges[id]), Rows: len(charges[id]), Paid: sum(primary[id]) + sum(backup[id]),
+			Reserved: sum(stock[id]), Shipped: sum(shipments[id]), Mails: sum(mails[id]),
+		}
+		if rows := orders[id]; len(rows) == 1 {
+			a.Order = rows[0].State
+		}
+		return a
+	}
 }
+
+func (s *shop) account(id string) account { return s.accounts()(id) }
 
 // becomes waits until the books agree on an operation.
 func (s *shop) becomes(id string, want account) {
@@ -211,10 +287,10 @@ type link struct {
 	seen chan string // paths of failed requests, as far as there is room
 }
 
-func newLink(t *testing.T, to string) *link {
+func newLink(t testing.TB, to string) *link {
 	target := &url.URL{Scheme: "http", Host: to}
 	proxy := httputil.NewSingleHostReverseProxy(target)
-	proxy.ErrorHandler = func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) }
+	proxy.ErrorHandler = func(w http.ResponseWriter, _ *http.Request, _ error) { panic(http.ErrAbortHandler) } // as a link that breaks
 	l := &link{seen: make(chan string, 100)}
 	l.failOn("")
 	l.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -242,15 +318,17 @@ func (l *link) failOn(suffix string) {
 	l.fail = func(path string) bool { return suffix != "" && strings.HasSuffix(path, suffix) }
 }
 
-func (l *link) waitFailed(t *testing.T) {
+// waitFailed waits for the first request that one of the links has failed.
+func waitFailed(t testing.TB, first, second *link) {
 	select {
-	case <-l.seen:
+	case <-first.seen:
+	case <-second.seen:
 	case <-time.After(10 * time.Second):
 		require.Fail(t, "no request to fail came")
 	}
 }
 
-func freeAddr(t *testing.T) string {
+func freeAddr(t testing.TB) string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer l.Close()

@@ -14,37 +14,61 @@ import (
 	"strings"
 	"syscall"
 
+	"squall/sample-system/autoscaler"
+	"squall/sample-system/catalog"
+	"squall/sample-system/dlq"
 	"squall/sample-system/gateway"
+	"squall/sample-system/history"
+	"squall/sample-system/internal/identity"
 	"squall/sample-system/internal/service"
 	"squall/sample-system/inventory"
+	"squall/sample-system/issuer"
+	"squall/sample-system/legacy"
 	"squall/sample-system/nats"
 	"squall/sample-system/notifications"
 	"squall/sample-system/orders"
 	"squall/sample-system/payments"
+	"squall/sample-system/postgres"
 	"squall/sample-system/psp"
+	"squall/sample-system/reviews"
+	"squall/sample-system/shipping"
+	"squall/sample-system/users"
 )
 
 var services = map[string]service.Setup{
+	"autoscaler":    autoscaler.Setup,
+	"catalog":       catalog.Setup,
 	"gateway":       gateway.Setup,
+	"history":       history.Setup,
+	"inventory":     inventory.Setup,
+	"issuer":        issuer.Setup,
+	"legacy":        legacy.Setup,
+	"nats":          nats.Setup,
+	"notifications": notifications.Setup,
 	"orders":        orders.Setup,
 	"payments":      payments.Setup,
+	"postgres":      postgres.Setup,
 	"psp":           psp.Setup,
-	"inventory":     inventory.Setup,
-	"notifications": notifications.Setup,
-	"nats":          nats.Setup,
+	"reviews":       reviews.Setup,
+	"shipping":      shipping.Setup,
+	"users":         users.Setup,
 }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
-	code := run(ctx, os.Args[1:], os.Getenv, os.Stderr)
+	code := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
 }
 
-// run serves the named service until ctx ends; 2 means it was asked for wrongly.
-func run(ctx context.Context, args []string, getenv func(string) string, stderr io.Writer) int {
+// run serves the named service until ctx ends, or runs the dead-letter command;
+// 2 means that it was asked for wrongly.
+func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
+	if len(args) > 0 && args[0] == "dlq" {
+		return dlq.Main(ctx, args[1:], getenv, stdout, stderr)
+	}
 	if len(args) != 1 || services[args[0]] == nil {
-		fmt.Fprintf(stderr, "usage: shop %s\n", strings.Join(slices.Sorted(maps.Keys(services)), "|"))
+		fmt.Fprintf(stderr, "usage: shop %s\n       shop dlq list|replay\n", strings.Join(slices.Sorted(maps.Keys(services)), "|"))
 		return 2
 	}
 	cfg, err := service.FromEnv(args[0], getenv, stderr)
@@ -52,7 +76,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 		fmt.Fprintln(stderr, err)
 		return 2
 	}
-	host, err := service.New(ctx, cfg, services[args[0]])
+	host, err := service.New(ctx, cfg, identity.Protect(services[args[0]]))
 	if err == nil {
 		err = host.Run(ctx)
 	}

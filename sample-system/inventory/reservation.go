@@ -7,7 +7,7 @@
 // Numbers: a sku starts with a million pieces, so that stock runs out only
 // where a test wants it to.
 // Costs: one row per order, for good.
-// Breaks without it: scenario compensation. No off switch.
+// Breaks without it: scenario compensation, TestCommands. No off switch.
 
 package inventory
 
@@ -22,15 +22,11 @@ import (
 	"squall/sample-system/internal/store"
 )
 
-const initialStock = 1_000_000
-
-const schema = `
-CREATE TABLE IF NOT EXISTS stock (sku TEXT PRIMARY KEY, available INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS reservations (
-	order_id TEXT PRIMARY KEY, sku TEXT NOT NULL, qty INTEGER NOT NULL, state TEXT NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID;
+const schema = stockSchema + `
+CREATE TABLE IF NOT EXISTS reservations (order_id TEXT PRIMARY KEY, state TEXT NOT NULL, at BIGINT NOT NULL);
 CREATE INDEX IF NOT EXISTS reservations_open ON reservations (at) WHERE state = 'reserved';
 CREATE TABLE IF NOT EXISTS entries (
-	id INTEGER PRIMARY KEY, order_id TEXT NOT NULL, effect INTEGER NOT NULL, kind TEXT NOT NULL, at INTEGER NOT NULL);`
+	id {{serial}}, order_id TEXT NOT NULL, effect BIGINT NOT NULL, kind TEXT NOT NULL, pieces BIGINT NOT NULL, at BIGINT NOT NULL);`
 
 // States of a reservation.
 const (
@@ -44,25 +40,22 @@ type shelf struct {
 	db *store.DB
 }
 
-type reservation struct {
-	order, sku, state string
-	qty               int
-}
-
 // reserve takes stock for an order and returns the state of its reservation,
 // also that of an earlier one.
 func (s *shelf) reserve(ctx context.Context, req ReserveRequest) (state string, err error) {
-	err = s.db.Tx(ctx, func(tx *sql.Tx) error {
-		found, err := find(ctx, tx, req.Order)
-		if err != nil || found.state != "" {
-			state = found.state
+	err = s.db.Tx(ctx, func(tx *store.Tx) error {
+		if state, err = find(ctx, tx, req.Order); err != nil || state != "" {
 			return err
 		}
-		if state, err = take(ctx, tx, req); err != nil {
+		taken, err := take(ctx, tx, req.Order, sum(req.Lines))
+		if err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, `INSERT INTO reservations VALUES (?,?,?,?,?)`, req.Order, req.SKU, req.Qty, state, time.Now().UnixNano())
-		if err != nil || state == stateRefused {
+		if state = stateReserved; !taken {
+			state = stateRefused
+		}
+		_, err = tx.Exec(ctx, `INSERT INTO reservations VALUES (?,?,?)`, req.Order, state, time.Now().UnixNano())
+		if err != nil || !taken {
 			return err
 		}
 		return enter(ctx, tx, req.Order, +1, "reserve")
@@ -73,29 +66,15 @@ func (s *shelf) reserve(ctx context.Context, req ReserveRequest) (state string, 
 	return state, nil
 }
 
-func take(ctx context.Context, tx *sql.Tx, req ReserveRequest) (string, error) {
-	if _, err := tx.ExecContext(ctx, `INSERT OR IGNORE INTO stock VALUES (?,?)`, req.SKU, initialStock); err != nil {
-		return "", err
-	}
-	res, err := tx.ExecContext(ctx, `UPDATE stock SET available = available - ? WHERE sku = ? AND available >= ?`, req.Qty, req.SKU, req.Qty)
-	if err != nil {
-		return "", err
-	}
-	if n, err := res.RowsAffected(); err != nil || n == 0 {
-		return stateRefused, err
-	}
-	return stateReserved, nil
-}
-
 // commit makes a reservation final. One that is gone is a conflict.
 func (s *shelf) commit(ctx context.Context, order string) (string, error) {
-	err := s.db.Tx(ctx, func(tx *sql.Tx) error {
-		found, err := find(ctx, tx, order)
-		if err != nil || found.state == stateCommitted {
+	err := s.db.Tx(ctx, func(tx *store.Tx) error {
+		state, err := find(ctx, tx, order)
+		if err != nil || state == stateCommitted {
 			return err
 		}
-		if found.state != stateReserved {
-			return service.Problem{Status: 409, Title: "no reservation to commit", Detail: "state " + found.state}
+		if state != stateReserved {
+			return service.Problem{Status: 409, Title: "no reservation to commit", Detail: "state " + state}
 		}
 		return setState(ctx, tx, order, stateCommitted)
 	})
@@ -107,17 +86,17 @@ func (s *shelf) commit(ctx context.Context, order string) (string, error) {
 
 // release puts the stock back, from any state and at most once.
 func (s *shelf) release(ctx context.Context, order string) (string, error) {
-	err := s.db.Tx(ctx, func(tx *sql.Tx) error {
-		found, err := find(ctx, tx, order)
+	err := s.db.Tx(ctx, func(tx *store.Tx) error {
+		state, err := find(ctx, tx, order)
 		if err != nil {
 			return err
 		}
-		switch found.state {
+		switch state {
 		case "":
-			_, err = tx.ExecContext(ctx, `INSERT INTO reservations VALUES (?,'',0,?,?)`, order, stateReleased, time.Now().UnixNano())
+			_, err = tx.Exec(ctx, `INSERT INTO reservations VALUES (?,?,?)`, order, stateReleased, time.Now().UnixNano())
 			return err
 		case stateReserved, stateCommitted:
-			return putBack(ctx, tx, found, "release")
+			return end(ctx, tx, order, "release")
 		default:
 			return nil
 		}
@@ -128,32 +107,34 @@ func (s *shelf) release(ctx context.Context, order string) (string, error) {
 	return stateReleased, nil
 }
 
-func putBack(ctx context.Context, tx *sql.Tx, r reservation, kind string) error {
-	if _, err := tx.ExecContext(ctx, `UPDATE stock SET available = available + ? WHERE sku = ?`, r.qty, r.sku); err != nil {
+// end puts the stock of a reservation back and books it.
+func end(ctx context.Context, tx *store.Tx, order, kind string) error {
+	if err := putBack(ctx, tx, order); err != nil {
 		return err
 	}
-	if err := setState(ctx, tx, r.order, stateReleased); err != nil {
+	if err := setState(ctx, tx, order, stateReleased); err != nil {
 		return err
 	}
-	return enter(ctx, tx, r.order, -1, kind)
+	return enter(ctx, tx, order, -1, kind)
 }
 
-// find is the reservation of an order, with an empty state when there is none.
-func find(ctx context.Context, tx *sql.Tx, order string) (reservation, error) {
-	r := reservation{order: order}
-	err := tx.QueryRowContext(ctx, `SELECT sku, qty, state FROM reservations WHERE order_id = ?`, order).Scan(&r.sku, &r.qty, &r.state)
+// find is the state of an order's reservation, empty when there is none.
+func find(ctx context.Context, tx *store.Tx, order string) (state string, err error) {
+	err = tx.QueryRow(ctx, `SELECT state FROM reservations WHERE order_id = ?`, order).Scan(&state)
 	if errors.Is(err, sql.ErrNoRows) {
-		return r, nil
+		return "", nil
 	}
-	return r, err
+	return state, err
 }
 
-func setState(ctx context.Context, tx *sql.Tx, order, state string) error {
-	_, err := tx.ExecContext(ctx, `UPDATE reservations SET state = ? WHERE order_id = ?`, state, order)
+func setState(ctx context.Context, tx *store.Tx, order, state string) error {
+	_, err := tx.Exec(ctx, `UPDATE reservations SET state = ? WHERE order_id = ?`, state, order)
 	return err
 }
 
-func enter(ctx context.Context, tx *sql.Tx, order string, effect int, kind string) error {
-	_, err := tx.ExecContext(ctx, `INSERT INTO entries (order_id, effect, kind, at) VALUES (?,?,?,?)`, order, effect, kind, time.Now().UnixNano())
+func enter(ctx context.Context, tx *store.Tx, order string, effect int64, kind string) error {
+	_, err := tx.Exec(ctx, `INSERT INTO entries (order_id, effect, kind, pieces, at)
+		SELECT CAST(? AS TEXT), CAST(? AS BIGINT), CAST(? AS TEXT), COALESCE(SUM(qty), 0), CAST(? AS BIGINT) FROM lines WHERE order_id = ?`,
+		order, effect, kind, time.Now().UnixNano(), order)
 	return err
 }

@@ -1,225 +1,139 @@
 package orders
 
 import (
+	"cmp"
 	"context"
-	"errors"
+	"encoding/json"
+	"fmt"
 	"net/http"
+	"os"
+	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"squall/sample-system/internal/call"
-	"squall/sample-system/internal/defect"
 	"squall/sample-system/internal/service"
 	"squall/sample-system/internal/servicetest"
 	"squall/sample-system/internal/store"
+	"squall/sample-system/internal/storetest"
 )
 
-var (
-	lost        = &call.LostError{Edge: "e", Err: errors.New("reset")}
-	unavailable = &call.StatusError{Edge: "e", Status: 503}
-	refused     = &call.StatusError{Edge: "e", Status: 409, Detail: "out of stock"}
+const (
+	waitLong = 10 * time.Second
+	tick     = 5 * time.Millisecond
 )
 
-// TestRetry runs on a fake clock.
-func TestRetry(t *testing.T) {
-	for name, tt := range map[string]struct {
-		defects  []string
-		fail     error
-		attempts int // 0: far more than the cap
-		keys     []string
-	}{
-		"lost reply, three attempts": {nil, lost, 3, []string{"k", "k", "k"}},
-		"503, three attempts":        {nil, unavailable, 3, []string{"k", "k", "k"}},
-		"refusal, one attempt":       {nil, refused, 1, []string{"k"}},
-		"D02 has no cap":             {[]string{defect.UncappedRetry}, unavailable, 0, nil},
-		"D06 changes the key":        {[]string{defect.RetryWithoutKey}, lost, 3, []string{"k", "k.retry2", "k.retry3"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				h := servicetest.Host(t, tt.defects...)
-				ctx, cancel := context.WithTimeout(t.Context(), forwardDeadline)
-				defer cancel()
-				var keys []string
-				var at []time.Time
-				err := newRetry(h, "e").do(ctx, "k", func(_ context.Context, key string) error {
-					keys, at = append(keys, key), append(at, time.Now())
-					return tt.fail
-				})
-				require.Error(t, err)
-				if tt.attempts == 0 {
-					assert.Greater(t, len(keys), 20)
-					assert.ErrorIs(t, err, context.DeadlineExceeded)
-					return
-				}
-				assert.Equal(t, tt.keys, keys)
-				assert.ErrorIs(t, err, tt.fail)
-				if len(at) == 3 {
-					first, second := at[1].Sub(at[0]), at[2].Sub(at[1])
-					assert.InDelta(t, 50*time.Millisecond, first, float64(11*time.Millisecond))
-					assert.InDelta(t, 100*time.Millisecond, second, float64(21*time.Millisecond))
-				}
-			})
-		})
+func TestMain(m *testing.M) {
+	if os.Getenv(childEnv) != "" {
+		os.Exit(child())
 	}
+	os.Exit(storetest.Main(m))
 }
 
-func TestRetryTimesEachAttempt(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRetry(servicetest.Host(t), "e")
-		started, n := time.Now(), 0
-		err := r.do(t.Context(), "k", func(ctx context.Context, _ string) error {
-			if n++; n == 1 {
-				<-ctx.Done() // hangs
-				return lost
-			}
-			return nil
-		})
-		require.NoError(t, err)
-		assert.Equal(t, 2, n)
-		assert.InDelta(t, attemptTimeout+retryDelay, time.Since(started), float64(11*time.Millisecond))
-	})
-}
-
-func TestRetryCounts(t *testing.T) {
-	h := servicetest.Host(t)
-	_ = newRetry(h, "e").do(t.Context(), "k", func(context.Context, string) error { return lost })
-	assert.Equal(t, 2.0, servicetest.Metric(t, h, "retry_attempts_total"))
-	assert.Equal(t, 1.0, servicetest.Metric(t, h, "retries_exhausted_total"))
-}
-
-func TestUndo(t *testing.T) {
-	for _, tt := range []struct {
-		at     state
-		failed error
-		want   state
-	}{
-		{stateReserving, refused, stateCancelled}, // nothing was done
-		{stateReserving, lost, stateReleasing},    // may have been done
-		{stateReserving, errInterrupted, stateReleasing},
-		{stateCharging, refused, stateReleasing},
-		{stateCharging, unavailable, stateRefunding},
-		{stateCommitting, unavailable, stateRefunding},
-		{stateCommitting, refused, stateRefunding},
-		{stateRefunding, errInterrupted, stateRefunding},
-		{stateReleasing, errInterrupted, stateReleasing},
-	} {
-		assert.Equal(t, tt.want, undo(tt.at, tt.failed), "%s after %v", tt.at, tt.failed)
+// env is the environment of an instance that works with p.
+func (p *partners) env(nats string, more map[string]string) map[string]string {
+	env := map[string]string{"CATALOG_URL": p.url, "INVENTORY_URL": p.url, "PAYMENTS_URL": p.url, "NATS_URL": nats}
+	for k, v := range more {
+		env[k] = v
 	}
+	return env
 }
 
-func TestAnswer(t *testing.T) {
-	for err, want := range map[error]int{
-		refused: 409, unavailable: 503, lost: 503,
-		&call.StatusError{Status: 402}: 402, &call.StatusError{Status: 400}: 503, context.DeadlineExceeded: 503,
-	} {
-		code, _ := answer(err)
-		assert.Equal(t, want, code, "%v", err)
-	}
+// config is that of the n-th instance.
+func config(t testing.TB, n int, env map[string]string, defects ...string) service.Config {
+	cfg := servicetest.Config(t, env, defects...)
+	cfg.Service, cfg.Name = "orders", fmt.Sprintf("orders-%d", n)
+	cfg.Data = cmp.Or(env["SHOP_DATA"], cfg.Data)
+	cfg.Log = t.Output()
+	return cfg
 }
 
-// TestCompensationSurvives: what is begun is there for the next run, unless
-// under D19.
-func TestCompensationSurvives(t *testing.T) {
-	for name, tt := range map[string]struct {
-		defects []string
-		resumed int
-		state   state
-	}{
-		"durable":       {nil, 1, stateRefunding},
-		"D19 in memory": {[]string{defect.CompensationInRAM}, 0, stateCommitting},
-	} {
-		t.Run(name, func(t *testing.T) {
-			h := servicetest.Host(t, tt.defects...)
-			l := openLog(t, h)
-			s := &saga{order: Order{ID: "a", SKU: "tea", Qty: 1, Amount: 1, Customer: "c"}, state: stateCommitting}
-			require.NoError(t, l.begin(t.Context(), s))
-			before := newCompensator(h, l, nil)
-			require.NoError(t, before.begin(t.Context(), s, unavailable))
-			assert.Len(t, before.take(9), 1)
-
-			after := newCompensator(h, l, nil) // the next process
-			require.NoError(t, after.resume(t.Context()))
-			assert.Len(t, after.take(9), tt.resumed)
-			found, _, err := l.find(t.Context(), "a")
-			require.NoError(t, err)
-			assert.Equal(t, tt.state, found.state)
-		})
-	}
+// instance starts one instance and returns its URL.
+func instance(t testing.TB, cfg service.Config) string {
+	return "http://" + servicetest.StartHost(t, Setup, cfg).Addr()
 }
 
-// TestCompensationRepeats: a compensation that fails is repeated until it succeeds.
-func TestCompensationRepeats(t *testing.T) {
-	h := servicetest.Host(t)
-	l := openLog(t, h)
-	refunds, releases := 0, 0
-	fake := func(_ context.Context, h *service.Host) error {
-		h.Handle("POST /refunds", func(w http.ResponseWriter, _ *http.Request) error {
-			if refunds++; refunds < 3 {
-				return service.Problem{Status: 503}
-			}
-			return nil
-		})
-		h.Handle("POST /reservations/{order}/release", func(http.ResponseWriter, *http.Request) error { releases++; return nil })
-		return nil
-	}
-	client := call.New(h, "fake", servicetest.Start(t, fake, nil))
-	c := newCompensator(h, l, newSteps(h, client, client))
-	s := &saga{order: Order{ID: "a", SKU: "tea", Qty: 1, Amount: 1, Customer: "c"}, state: stateCommitting}
-	require.NoError(t, l.begin(t.Context(), s))
-	require.NoError(t, c.begin(t.Context(), s, lost))
+// single starts orders with its own database and bus.
+func single(t testing.TB, p *partners, defects ...string) string {
+	return instance(t, config(t, 1, p.env(servicetest.Bus(t), nil), defects...))
+}
 
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error)
-	go func() { ended <- c.run(ctx) }()
+// parts are those of an instance that does not run, on the database of h.
+func parts(t testing.TB, h *service.Host, p *partners, name string) *orchestrator {
+	h.Name = name
+	db, err := store.Open(h, "orders", schema)
+	require.NoError(t, err)
+	l := newLog(h, db, newOutbox(h))
+	client := func(callee string) *call.Client { return call.New(h, callee, call.Static(p.url)) }
+	return newOrchestrator(h, l, newSteps(h, client("inventory"), client("payments")), newPricing(h, client("catalog")))
+}
+
+// sibling is the same on another host with the same database.
+func sibling(t testing.TB, h *service.Host, p *partners, name string, defects ...string) *orchestrator {
+	cfg := servicetest.Config(t, storetest.Env(h), defects...)
+	cfg.Data = h.Data
+	other := service.Bare(cfg)
+	t.Cleanup(func() { require.NoError(t, other.Close()) })
+	return parts(t, other, p, name)
+}
+
+func body(id, customer string, items ...string) string {
+	var list []string
+	for _, i := range items {
+		list = append(list, fmt.Sprintf(`{"sku":%q,"qty":1}`, i))
+	}
+	return fmt.Sprintf(`{"id":%q,"customer":%q,"items":[%s]}`, id, customer, strings.Join(list, ","))
+}
+
+// placeAt places an order and returns the answer.
+func placeAt(t testing.TB, url, id string, items ...string) (int, Status) {
+	t.Helper()
+	code, text := servicetest.Post(t, url+"/orders", id, body(id, "ada", items...))
+	var s Status
+	require.NoError(t, json.Unmarshal([]byte(text), &s), text)
+	return code, s
+}
+
+// becomes waits until an order has a status.
+func becomes(t testing.TB, url, id, status string) Status {
+	t.Helper()
+	var s Status
 	require.Eventually(t, func() bool {
-		found, _, err := l.find(t.Context(), "a")
-		return err == nil && found.state == stateCancelled
-	}, 10*time.Second, 10*time.Millisecond)
+		code, text := servicetest.Get(t, url+"/orders/"+id)
+		return code == http.StatusOK && json.Unmarshal([]byte(text), &s) == nil && s.Status == status
+	}, 10*time.Second, 10*time.Millisecond, "order %s to become %s", id, status)
+	return s
+}
+
+// runUntil runs a task until done holds.
+func runUntil(t testing.TB, run func(ctx context.Context) error, done func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- run(ctx) }()
+	assert.Eventually(t, done, 10*time.Second, 5*time.Millisecond)
 	cancel()
 	require.NoError(t, <-ended)
-	assert.Equal(t, 3, refunds)
-	assert.Equal(t, 1, releases)
 }
 
-func TestFullBacklogTakesNoOrders(t *testing.T) {
-	h := servicetest.Host(t)
-	l := openLog(t, h)
-	c := newCompensator(h, l, nil)
-	c.backlog = make([]*saga, maxBacklog)
-	o := &orchestrator{log: l, compensator: c, done: newSagaCounter(h)}
-	_, err := o.place(t.Context(), Order{ID: "a"})
-	require.ErrorIs(t, err, errOverloaded)
-	_, found, err := l.find(t.Context(), "a")
+// stateOf reads an order's state; empty when it was never placed.
+func stateOf(t testing.TB, l *log, id string) state {
+	t.Helper()
+	o, _, err := l.find(t.Context(), id)
 	require.NoError(t, err)
-	assert.False(t, found, "the order was not begun")
+	return o.State
 }
 
-// TestConfirmWritesTheEvent: order and event in one transaction.
-func TestConfirmWritesTheEvent(t *testing.T) {
-	h := servicetest.Host(t)
-	l := openLog(t, h)
-	s := &saga{order: Order{ID: "a", SKU: "tea", Qty: 1, Amount: 7, Customer: "c"}, state: stateCommitting}
-	require.NoError(t, l.begin(t.Context(), s))
-	require.NoError(t, l.confirm(t.Context(), s))
-	rows, err := newRelay(h, l.db, nil).oldest(t.Context())
+// leaseEnds makes all leases run out.
+func leaseEnds(t testing.TB, l *log) {
+	t.Helper()
+	_, err := l.db.Exec(t.Context(), `UPDATE orders SET lease = 1 WHERE lease > 1`)
 	require.NoError(t, err)
-	require.Len(t, rows, 1)
-	msg := message(rows[0])
-	assert.Equal(t, "a", msg.Header.Get("Nats-Msg-Id"))
-	assert.Equal(t, "a", msg.Header.Get("X-Request-Id"))
-	assert.Contains(t, string(msg.Data), `"order":"a","customer":"c","amount_cents":7`)
 }
 
-func openLog(t *testing.T, h *service.Host) *log {
-	db, err := store.Open(h, "orders.db", schema)
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		require.NoError(t, db.Read.Close())
-		require.NoError(t, db.Write.Close())
-	})
-	return &log{db: db}
+func placed(id string) Place {
+	return Place{ID: id, Customer: "ada", Items: []Item{{"tea", 1}}}
 }

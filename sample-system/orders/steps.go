@@ -2,29 +2,47 @@ package orders
 
 import (
 	"context"
-	"time"
 
 	"squall/sample-system/internal/call"
+	"squall/sample-system/internal/policy"
 	"squall/sample-system/internal/service"
 )
 
-// steps are the calls of the saga, forward and back.
+// steps are the calls of the saga, forward and back. Inventory and payments
+// know the order, so that each call may be repeated.
 type steps struct {
-	inventory, payments           *call.Client
-	inventoryRetry, paymentsRetry *retry
+	h                           *service.Host
+	budget                      budget
+	inventory, payments         *edge
+	undoInventory, undoPayments *edge
+}
+
+// edge is a callee with the policies in front of it.
+type edge struct {
+	client *call.Client
+	guard  *policy.Guard
 }
 
 func newSteps(h *service.Host, inventory, payments *call.Client) *steps {
+	b := newBudget(h.Defects)
+	forward := policy.Options{
+		Retry:   &policy.Retry{Attempts: retryAttempts, Delay: retryDelay, MaxDelay: retryMaxDelay},
+		Breaker: true, Bulkhead: callsPerCallee, Timeout: b.attempt,
+	}
+	// No retry on the way back: the compensator repeats until it succeeds. No
+	// breaker either, it asks one order at a time as long as nothing succeeds.
+	back := policy.Options{Timeout: attemptTime}
+	guarded := func(c *call.Client, o policy.Options) *edge { return &edge{c, policy.New(h, c.Edge, o)} }
 	return &steps{
-		inventory: inventory, inventoryRetry: newRetry(h, inventory.Edge),
-		payments: payments, paymentsRetry: newRetry(h, payments.Edge),
+		h: h, budget: b,
+		inventory: guarded(inventory, forward), payments: guarded(payments, forward),
+		undoInventory: guarded(inventory, back), undoPayments: guarded(payments, back),
 	}
 }
 
 type reserveRequest struct {
 	Order string `json:"order"`
-	SKU   string `json:"sku"`
-	Qty   int    `json:"qty"`
+	Lines []Item `json:"lines"`
 }
 
 type chargeRequest struct {
@@ -36,36 +54,42 @@ type refundRequest struct {
 	Order string `json:"order"`
 }
 
-func (s *steps) reserve(ctx context.Context, o Order) error {
-	return s.inventoryRetry.do(ctx, o.ID, func(ctx context.Context, key string) error {
-		return s.inventory.Post(ctx, "/reservations", key, reserveRequest{o.ID, o.SKU, o.Qty}, nil)
-	})
+func (s *steps) reserve(ctx context.Context, o order) error {
+	return s.post(ctx, s.inventory, "/reservations", o, reserveRequest{o.ID, reserved(o.Lines)})
 }
 
-func (s *steps) charge(ctx context.Context, o Order) error {
-	return s.paymentsRetry.do(ctx, o.ID, func(ctx context.Context, key string) error {
-		return s.payments.Post(ctx, "/charges", key, chargeRequest{o.ID, o.Amount}, nil)
-	})
+func (s *steps) charge(ctx context.Context, o order) error {
+	return s.post(ctx, s.payments, "/charges", o, chargeRequest{o.ID, o.Amount})
 }
 
-func (s *steps) commit(ctx context.Context, o Order) error {
-	return s.inventoryRetry.do(ctx, o.ID, func(ctx context.Context, key string) error {
-		return s.inventory.Post(ctx, "/reservations/"+o.ID+"/commit", key, nil, nil)
-	})
+func (s *steps) commit(ctx context.Context, o order) error {
+	return s.post(ctx, s.inventory, "/reservations/"+o.ID+"/commit", o, nil)
 }
 
-// compensationTimeout bounds one compensating call. These have no retry of
-// their own: the compensator repeats them until they succeed.
-const compensationTimeout = 1200 * time.Millisecond
-
-func (s *steps) refund(ctx context.Context, o Order) error {
-	ctx, cancel := context.WithTimeout(ctx, compensationTimeout)
-	defer cancel()
-	return s.payments.Post(ctx, "/refunds", o.ID, refundRequest{o.ID}, nil)
+func (s *steps) refund(ctx context.Context, o order) error {
+	return s.post(ctx, s.undoPayments, "/refunds", o, refundRequest{o.ID})
 }
 
-func (s *steps) release(ctx context.Context, o Order) error {
-	ctx, cancel := context.WithTimeout(ctx, compensationTimeout)
-	defer cancel()
-	return s.inventory.Post(ctx, "/reservations/"+o.ID+"/release", o.ID, nil, nil)
+func (s *steps) release(ctx context.Context, o order) error {
+	return s.post(ctx, s.undoInventory, "/reservations/"+o.ID+"/release", o, nil)
+}
+
+// post makes one step; its error is a *stepError.
+func (s *steps) post(ctx context.Context, e *edge, path string, o order, in any) error {
+	outcome := newOutcome(s.h.Defects)
+	return outcome.of(e.guard.Run(ctx, o.ID, func(attempt context.Context, key string) error {
+		return outcome.attempt(attempt, func(attempt context.Context) error {
+			told, cancel := s.budget.told(ctx, attempt)
+			defer cancel()
+			return e.client.Post(told, path, key, in, nil)
+		})
+	}))
+}
+
+func reserved(lines []Line) []Item {
+	items := make([]Item, len(lines))
+	for i, l := range lines {
+		items[i] = Item{l.SKU, l.Qty}
+	}
+	return items
 }

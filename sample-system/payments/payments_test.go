@@ -1,111 +1,81 @@
 package payments
 
 import (
-	"errors"
+	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"net/http/httputil"
-	"net/url"
+	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
-	"github.com/failsafe-go/failsafe-go/circuitbreaker"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"squall/sample-system/internal/call"
+	"squall/sample-system/internal/audit"
 	"squall/sample-system/internal/defect"
+	"squall/sample-system/internal/leader"
+	"squall/sample-system/internal/service"
 	"squall/sample-system/internal/servicetest"
-	"squall/sample-system/psp"
+	"squall/sample-system/internal/storetest"
 )
 
-// provider is a real psp behind a handler that a test may put before it.
-type testProvider struct {
-	url   string // of the handler
-	books string
-	calls atomic.Int32 // charges that came
-	hook  atomic.Pointer[func(w http.ResponseWriter, r *http.Request, forward func() *httptest.ResponseRecorder)]
-}
-
-func newTestProvider(t *testing.T) *testProvider {
-	p := &testProvider{}
-	real := servicetest.Start(t, psp.Setup, nil)
-	p.books = real + "/audit/money"
-	target, err := url.Parse(real)
-	require.NoError(t, err)
-	proxy := httputil.NewSingleHostReverseProxy(target)
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/charges" {
-			p.calls.Add(1)
-			if hook := p.hook.Load(); hook != nil {
-				(*hook)(w, r, func() *httptest.ResponseRecorder {
-					rec := httptest.NewRecorder()
-					proxy.ServeHTTP(rec, r)
-					return rec
-				})
-				return
-			}
-		}
-		proxy.ServeHTTP(w, r)
-	}))
-	t.Cleanup(srv.Close)
-	p.url = srv.URL
-	return p
-}
-
-// onCharge replaces what a charge meets.
-func (p *testProvider) onCharge(f func(w http.ResponseWriter, r *http.Request, forward func() *httptest.ResponseRecorder)) {
-	p.hook.Store(&f)
-}
-
-func refuse(w http.ResponseWriter, _ *http.Request, _ func() *httptest.ResponseRecorder) {
-	w.WriteHeader(http.StatusServiceUnavailable)
-}
-
-// loseReply executes the charge and drops the connection.
-func loseReply(_ http.ResponseWriter, _ *http.Request, forward func() *httptest.ResponseRecorder) {
-	forward()
-	panic(http.ErrAbortHandler)
-}
-
-func start(t *testing.T, defects ...string) (payments string, primary, backup *testProvider) {
-	primary, backup = newTestProvider(t), newTestProvider(t)
-	return servicetest.Start(t, Setup, map[string]string{"PSP_PRIMARY_URL": primary.url, "PSP_BACKUP_URL": backup.url}, defects...), primary, backup
-}
-
-func charge(t *testing.T, payments, key, order string) int {
-	code, _ := servicetest.Post(t, payments+"/charges", key, `{"order":"`+order+`","amount_cents":100}`)
-	return code
-}
-
-func refund(t *testing.T, payments, order string) int {
-	code, _ := servicetest.Post(t, payments+"/refunds", order, `{"order":"`+order+`"}`)
-	return code
-}
-
-func becomes(t *testing.T, want []int, book, key string) {
-	t.Helper()
-	require.Eventually(t, func() bool { return assert.ObjectsAreEqual(want, servicetest.Effects(t, book, key)) },
-		5*time.Second, 10*time.Millisecond, "%s of %s: want %v", book, key, want)
-}
-
+// TestChargeIsIdempotent: the same key at both instances, at once and later.
 func TestChargeIsIdempotent(t *testing.T) {
-	payments, primary, _ := start(t)
-	var wg sync.WaitGroup
-	for range 5 {
-		wg.Go(func() { assert.Equal(t, 201, charge(t, payments, "a", "a")) })
-	}
-	wg.Wait()
-	assert.Equal(t, 201, charge(t, payments, "a", "a"))
-	assert.Equal(t, []int{1}, servicetest.Effects(t, payments+"/audit/charges", "a"))
-	assert.EqualValues(t, 1, primary.calls.Load())
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, h *service.Host) {
+		s := newShop(t, h)
+		instances := []string{s.instance(), s.instance()}
+		var wg sync.WaitGroup
+		for i := range 8 {
+			wg.Go(func() { assert.Equal(t, 201, charge(t, instances[i%2], "a", "a")) })
+		}
+		wg.Wait()
+		for _, payments := range instances {
+			assert.Equal(t, 201, charge(t, payments, "a", "a"))
+			assert.Equal(t, []int{1}, servicetest.Effects(t, payments+"/audit/charges", "a"))
+		}
+		assert.EqualValues(t, 1, s.primary.calls.Load())
 
-	assert.Equal(t, 201, charge(t, payments, "a.retry2", "a"), "another key is another charge")
-	assert.Equal(t, []int{1, 1}, servicetest.Effects(t, payments+"/audit/charges", "a"))
+		assert.Equal(t, 201, charge(t, instances[0], "a.retry2", "a"), "another key is another charge")
+		assert.Equal(t, []int{1, 1}, servicetest.Effects(t, instances[1]+"/audit/charges", "a"))
+	})
+}
+
+// TestClaimOfTheDead: an instance dies while it charges. The other one answers
+// the key when the claim has run out. Then the first turns out to have been
+// asleep: its charge is not booked, and its money goes back.
+func TestClaimOfTheDead(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, h *service.Host) {
+		s, b := newShop(t, h), openBook(t, h)
+		payments := s.instance()
+		_, found, mine, err := b.claim(t.Context(), "a", "a", "asleep", time.Now())
+		require.NoError(t, err)
+		require.True(t, mine && !found)
+		first, err := b.begin(t.Context(), "a", "a", "psp-primary")
+		require.NoError(t, err)
+
+		assert.Equal(t, 201, charge(t, payments, "a", "a"))
+		second, err := b.begin(t.Context(), "a", "a", "psp-primary")
+		require.NoError(t, err, "it goes on with its next step")
+		for _, late := range []attempt{first, second} {
+			code, _ := servicetest.Post(t, s.primary.url+"/charges", late.id, `{"order":"a","amount_cents":100}`)
+			r, err := b.charged(t.Context(), late)
+			require.NoError(t, err)
+			assert.Equal(t, result{statusCharged, "psp-primary"}, r, "attempt %s, status %d", late.id, code)
+		}
+		assert.Equal(t, []int{1}, servicetest.Effects(t, payments+"/audit/charges", "a"))
+		require.Eventually(t, func() bool {
+			sum := 0
+			for _, e := range servicetest.Effects(t, s.primary.books, "a") {
+				sum += e
+			}
+			left, err := attempts(t.Context(), b.db, `WHERE state IN ('sent', 'void')`)
+			return assert.NoError(t, err) && sum == 1 && len(left) == 0
+		}, 10*time.Second, 10*time.Millisecond, "the provider has taken the money once")
+	})
 }
 
 func TestChargeRefusesBadInput(t *testing.T) {
@@ -118,6 +88,7 @@ func TestChargeRefusesBadInput(t *testing.T) {
 		"no amount":     {"a", `{"order":"a"}`, 422},
 		"unknown field": {"a", `{"order":"a","amount_cents":1,"x":1}`, 400},
 		"no json":       {"a", `money`, 400},
+		"oversized":     {"a", `{"order":"` + strings.Repeat("a", service.MaxBody) + `"}`, 413},
 		"two values":    {"a", `{"order":"a","amount_cents":1}{}`, 400},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -128,6 +99,7 @@ func TestChargeRefusesBadInput(t *testing.T) {
 }
 
 func TestFallback(t *testing.T) {
+	t.Parallel()
 	for name, tt := range map[string]struct {
 		defects                 []string
 		code, primary, fallback int32
@@ -146,6 +118,7 @@ func TestFallback(t *testing.T) {
 }
 
 func TestDeclinedIsFinal(t *testing.T) {
+	t.Parallel()
 	payments, primary, backup := start(t)
 	for range 2 {
 		code, _ := servicetest.Post(t, payments+"/charges", "a", `{"order":"a","amount_cents":99999999}`)
@@ -156,6 +129,7 @@ func TestDeclinedIsFinal(t *testing.T) {
 }
 
 func TestTimeout(t *testing.T) {
+	t.Parallel()
 	hang := make(chan struct{})
 	block := func(_ http.ResponseWriter, r *http.Request, _ func() *httptest.ResponseRecorder) {
 		_, _ = io.Copy(io.Discard, r.Body) // or the server does not notice that the client hangs up
@@ -187,6 +161,7 @@ func TestTimeout(t *testing.T) {
 }
 
 func TestLostChargeIsVoided(t *testing.T) {
+	t.Parallel()
 	payments, primary, backup := start(t)
 	primary.onCharge(loseReply)
 	assert.Equal(t, 201, charge(t, payments, "a", "a"))
@@ -197,6 +172,7 @@ func TestLostChargeIsVoided(t *testing.T) {
 }
 
 func TestVoidOfOneAttemptSparesTheNext(t *testing.T) {
+	t.Parallel()
 	payments, primary, backup := start(t)
 	primary.onCharge(loseReply)
 	backup.onCharge(refuse)
@@ -209,6 +185,7 @@ func TestVoidOfOneAttemptSparesTheNext(t *testing.T) {
 }
 
 func TestRefund(t *testing.T) {
+	t.Parallel()
 	for name, tt := range map[string]struct {
 		defects []string
 		want    []int
@@ -228,6 +205,7 @@ func TestRefund(t *testing.T) {
 }
 
 func TestRefundBeforeChargeBlocksIt(t *testing.T) {
+	t.Parallel()
 	payments, primary, _ := start(t)
 	assert.Equal(t, 200, refund(t, payments, "a"))
 	assert.Equal(t, 409, charge(t, payments, "a", "a"))
@@ -235,6 +213,7 @@ func TestRefundBeforeChargeBlocksIt(t *testing.T) {
 }
 
 func TestRefundOvertakesCharge(t *testing.T) {
+	t.Parallel()
 	payments, primary, _ := start(t)
 	primary.onCharge(func(w http.ResponseWriter, _ *http.Request, forward func() *httptest.ResponseRecorder) {
 		rec := forward()
@@ -246,52 +225,86 @@ func TestRefundOvertakesCharge(t *testing.T) {
 	becomes(t, []int{1, -1}, primary.books, "a")
 }
 
-func TestInterruptedAttemptsAreVoided(t *testing.T) {
-	_, primary, backup := start(t)
-	h := servicetest.Host(t)
-	b, f := openBook(t, h), (*fallback)(nil)
-	a, err := b.begin(t.Context(), "a", "a", "psp-primary")
-	require.NoError(t, err)
-	require.NoError(t, b.voidInterrupted(t.Context()))
-	f = &fallback{[]*provider{newProvider(h, b, "psp-primary", primary.url, primaryTimeout), newProvider(h, b, "psp-backup", backup.url, backupTimeout)}}
-	require.NoError(t, newReconciler(h, b, f).round(t.Context()))
-	left, err := attempts(t.Context(), b.db.Read, `WHERE id = ?`, a.id)
-	require.NoError(t, err)
-	require.Len(t, left, 1)
-	assert.Equal(t, attemptVoided, left[0].state)
+// TestInterruptedAttempts: of two attempts without an end only the old one is
+// given up, by whoever leads.
+func TestInterruptedAttempts(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, h *service.Host) {
+		s, b := newShop(t, h), openBook(t, h)
+		old, err := b.begin(t.Context(), "old", "old", "psp-primary")
+		require.NoError(t, err)
+		_, err = b.db.Exec(t.Context(), `UPDATE attempts SET at = at - ?`, attemptTime.Nanoseconds())
+		require.NoError(t, err)
+		young, err := b.begin(t.Context(), "young", "young", "psp-primary")
+		require.NoError(t, err)
+		require.NoError(t, newReconciler(h, b, s.fallback(h, b), leading(1)).round(t.Context(), 1))
+		for _, a := range []struct {
+			attempt
+			want string
+		}{{old, attemptVoided}, {young, attemptSent}} {
+			got, err := attempts(t.Context(), b.db, `WHERE id = ?`, a.id)
+			require.NoError(t, err)
+			require.Len(t, got, 1)
+			assert.Equal(t, a.want, got[0].state, a.id)
+		}
+	})
 }
 
-// TestBreaker runs on a fake clock.
-func TestBreaker(t *testing.T) {
-	down := &call.LostError{Edge: "e", Err: errors.New("reset")}
-	for name, tt := range map[string]struct {
-		defects   []string
-		halfOpens bool
-	}{
-		"half-opens after 2 s": {nil, true},
-		"D10 stays open":       {[]string{defect.BreakerStaysOpen}, false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				b := newBreaker(servicetest.Host(t, tt.defects...), "e")
-				for range breakerWindow {
-					b.RecordError(&call.StatusError{Status: 402}) // a refusal is healthy
-				}
-				for i := range breakerFailures {
-					require.True(t, b.IsClosed(), "after %d failures", i)
-					require.True(t, b.TryAcquirePermit())
-					b.RecordError(down)
-				}
-				require.Equal(t, circuitbreaker.OpenState, b.State())
-				assert.False(t, b.TryAcquirePermit())
-				time.Sleep(breakerDelay)
-				require.Equal(t, tt.halfOpens, b.TryAcquirePermit())
-				if tt.halfOpens {
-					assert.False(t, b.TryAcquirePermit(), "one trial at a time")
-					b.RecordSuccess()
-					assert.True(t, b.IsClosed())
-				}
-			})
-		})
-	}
+// TestReconcilerIsFenced: a leader that was paused wakes up in an earlier term.
+func TestReconcilerIsFenced(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, h *service.Host) {
+		s, b := newShop(t, h), openBook(t, h)
+		r := newReconciler(h, b, s.fallback(h, b), nil)
+		for term, want := range []error{1: nil, 2: nil, 3: leader.ErrFenced} {
+			if term == 0 {
+				continue
+			}
+			if term == 3 {
+				term = 1
+			}
+			a, err := b.begin(t.Context(), "a", "a", "psp-primary")
+			require.NoError(t, err)
+			require.NoError(t, b.giveUp(t.Context(), a, attemptVoid))
+			require.ErrorIs(t, r.round(t.Context(), int64(term)), want)
+		}
+		_, body := servicetest.Get(t, s.instance()+"/audit/reversals")
+		var rows []audit.Row
+		require.NoError(t, json.Unmarshal([]byte(body), &rows))
+		require.GreaterOrEqual(t, len(rows), 2)
+		for i, want := range []string{"1", "2"} {
+			assert.Equal(t, "void", rows[i].State)
+			assert.Equal(t, 1, rows[i].Effect)
+			assert.Equal(t, want, rows[i].Attrs["term"])
+			assert.Equal(t, h.Name, rows[i].Attrs["writer"])
+		}
+	})
+}
+
+// TestRunsWithoutBus: charging needs the database and a provider, nothing else.
+func TestRunsWithoutBus(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, servicetest.Host(t))
+	s.env["NATS_URL"] = "127.0.0.1:1"
+	payments := s.instance()
+	assert.Equal(t, 201, charge(t, payments, "a", "a"))
+	require.Eventually(t, func() bool {
+		code, _ := servicetest.Get(t, payments+"/readyz")
+		return code == http.StatusOK
+	}, 5*time.Second, 10*time.Millisecond)
+}
+
+func FuzzChargeRequest(f *testing.F) {
+	f.Add(`{"order":"a","amount_cents":1}`)
+	f.Add(`{"order":"a","amount_cents":1e99}`)
+	f.Add(`[[[[`)
+	f.Fuzz(func(t *testing.T, body string) {
+		p := &payments{} // whatever passes for valid must not reach the books
+		rec := httptest.NewRecorder()
+		r := httptest.NewRequest(http.MethodPost, "/charges", strings.NewReader(body))
+		if p.handleCharge(rec, r) == nil {
+			t.Error("accepted without a key")
+		}
+		_ = service.DecodeJSON(strings.NewReader(body), &RefundRequest{}) // must not panic
+	})
 }

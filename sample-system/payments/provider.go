@@ -6,40 +6,46 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/failsafe-go/failsafe-go"
-	"github.com/failsafe-go/failsafe-go/circuitbreaker"
-
 	"squall/sample-system/internal/call"
+	"squall/sample-system/internal/policy"
+	"squall/sample-system/internal/registry"
 	"squall/sample-system/internal/service"
 )
 
-// provider is one outside provider behind its breaker and timeout. There is no
-// retry here: orders retries already, and retries at two layers multiply.
+// providerCalls bounds what is under way to one provider at once: at 100
+// charges/s one that hangs collects 40 before the first times out, and its
+// breaker opens long before.
+const providerCalls = 64
+
+// provider is one outside provider behind its guard. There is no retry here:
+// orders retries already, and retries at two layers multiply.
 type provider struct {
 	name   string
 	client *call.Client
-	policy failsafe.Executor[any]
+	guard  *policy.Guard
 	book   *book
 }
 
-func newProvider(h *service.Host, b *book, name, url string, limit time.Duration) *provider {
-	client := call.New(h, name, url)
-	policies := append([]failsafe.Policy[any]{newBreaker(h, client.Edge)}, timeouts(limit, h.Defects)...)
-	return &provider{name: name, client: client, policy: failsafe.With(policies...), book: b}
+func newProvider(h *service.Host, b *book, name, address string, limit time.Duration) *provider {
+	client := call.New(h, name, registry.NewResolver(h, nil, name, address)) // it is not in our registry
+	return &provider{
+		name: name, client: client, book: b,
+		guard: policy.New(h, client.Edge, policy.Options{Breaker: true, Bulkhead: providerCalls, Timeout: limit}),
+	}
 }
 
 // charge calls the provider once. The status is statusUnavailable when the
 // money was not taken, or when that is unknown and a void is noted.
 func (p *provider) charge(ctx context.Context, key string, req ChargeRequest) (result, error) {
-	var a attempt // stays empty while the breaker lets nothing through
-	err := p.policy.WithContext(ctx).RunWithExecution(func(e failsafe.Execution[any]) (err error) {
+	var a attempt // stays empty while the guard lets nothing through
+	err := p.guard.Run(ctx, "", func(ctx context.Context, _ string) (err error) {
 		if a, err = p.book.begin(ctx, key, req.Order, p.name); err != nil {
 			return err
 		}
-		return p.client.Post(e.Context(), "/charges", a.id, req, nil)
+		return p.client.Post(ctx, "/charges", a.id, req, nil)
 	})
 	switch {
-	case a.id == "" && errors.Is(err, circuitbreaker.ErrOpen):
+	case a.id == "" && policy.IsOpen(err):
 		return result{status: statusUnavailable}, nil
 	case a.id == "":
 		return result{}, err // the book failed, not the provider
@@ -48,19 +54,19 @@ func (p *provider) charge(ctx context.Context, key string, req ChargeRequest) (r
 	case statusOf(err) == http.StatusPaymentRequired:
 		return p.book.declined(ctx, a)
 	case !call.Unavailable(err) || call.NotSent(err):
-		return result{status: statusUnavailable}, p.book.settle(ctx, a, attemptRefused)
+		return result{status: statusUnavailable}, p.book.giveUp(ctx, a, attemptRefused)
 	default:
-		return result{status: statusUnavailable}, p.book.settle(ctx, a, attemptVoid)
+		return result{status: statusUnavailable}, p.book.giveUp(ctx, a, attemptVoid)
 	}
 }
 
 // reverse voids or refunds an attempt; the provider does either at most once.
-// It passes the same breaker: what is owed to a provider that is down must not
+// It passes the same guard: what is owed to a provider that is down must not
 // keep it down.
 func (p *provider) reverse(ctx context.Context, path string, a attempt) error {
 	ctx = service.WithOperation(ctx, service.Operation{ID: a.order})
-	return p.policy.WithContext(ctx).RunWithExecution(func(e failsafe.Execution[any]) error {
-		return p.client.Post(e.Context(), path, a.id, reversal{Key: a.id, Order: a.order}, nil)
+	return p.guard.Run(ctx, a.id, func(ctx context.Context, key string) error {
+		return p.client.Post(ctx, path, key, reversal{Key: a.id, Order: a.order}, nil)
 	})
 }
 

@@ -13,11 +13,11 @@ package payments
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 
 	"squall/sample-system/internal/defect"
 	"squall/sample-system/internal/service"
+	"squall/sample-system/internal/store"
 )
 
 type refunds struct {
@@ -34,12 +34,9 @@ func newRefunds(h *service.Host, b *book, reconcile func()) *refunds {
 // the refund is durable; the reconciler carries it to the provider.
 func (r *refunds) refund(ctx context.Context, order string) error {
 	ctx = context.WithoutCancel(ctx) // a caller that hangs up has still asked
-	err := r.book.db.Tx(ctx, func(tx *sql.Tx) error {
-		done, err := isRefunded(ctx, tx, order)
-		if err != nil || done && !r.twice {
-			return err
-		}
-		if _, err := tx.ExecContext(ctx, `INSERT OR IGNORE INTO refunded VALUES (?)`, order); err != nil {
+	err := r.book.db.Tx(ctx, func(tx *store.Tx) error {
+		n, err := tx.Exec(ctx, `INSERT INTO refunded VALUES (?) ON CONFLICT DO NOTHING`, order)
+		if err != nil || n == 0 && !r.twice {
 			return err
 		}
 		return giveBack(ctx, tx, order)
@@ -53,7 +50,7 @@ func (r *refunds) refund(ctx context.Context, order string) error {
 
 // giveBack books a refund of every attempt that took money. Those still under
 // way see the mark when they end, see book.charged.
-func giveBack(ctx context.Context, tx *sql.Tx, order string) error {
+func giveBack(ctx context.Context, tx *store.Tx, order string) error {
 	taken, err := attempts(ctx, tx, `WHERE order_id = ? AND state IN ('charged', 'refund', 'refunded')`, order)
 	if err != nil {
 		return err
@@ -67,26 +64,4 @@ func giveBack(ctx context.Context, tx *sql.Tx, order string) error {
 		}
 	}
 	return nil
-}
-
-type querier interface {
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-}
-
-// attempts selects attempts by the given clauses.
-func attempts(ctx context.Context, q querier, clauses string, args ...any) ([]attempt, error) {
-	rows, err := q.QueryContext(ctx, `SELECT id, key, order_id, provider, state, failures FROM attempts `+clauses, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var as []attempt
-	for rows.Next() {
-		var a attempt
-		if err := rows.Scan(&a.id, &a.key, &a.order, &a.provider, &a.state, &a.failures); err != nil {
-			return nil, err
-		}
-		as = append(as, a)
-	}
-	return as, rows.Err()
 }

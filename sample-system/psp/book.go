@@ -10,6 +10,11 @@ import (
 	"squall/sample-system/internal/store"
 )
 
+const schema = `
+CREATE TABLE IF NOT EXISTS charges (key TEXT PRIMARY KEY, order_id TEXT NOT NULL, amount BIGINT NOT NULL, state TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS entries (
+	id {{serial}}, key TEXT NOT NULL, order_id TEXT NOT NULL, effect BIGINT NOT NULL, kind TEXT NOT NULL, at BIGINT NOT NULL);`
+
 // States of a charge.
 const (
 	charged  = "charged"
@@ -28,18 +33,15 @@ type book struct {
 	db *store.DB
 }
 
-func (b *book) charge(ctx context.Context, key string, req ChargeRequest) (string, error) {
-	state := charged
-	if req.Amount > cardLimit {
-		state = declined
-	}
-	err := b.db.Tx(ctx, func(tx *sql.Tx) error {
-		found, err := find(ctx, tx, key)
-		if err != nil || found != "" {
-			state = found
+func (b *book) charge(ctx context.Context, key string, req ChargeRequest) (state string, err error) {
+	err = b.db.Tx(ctx, func(tx *store.Tx) error {
+		if state, err = find(ctx, tx, key); err != nil || state != "" {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, `INSERT INTO charges VALUES (?,?,?,?)`, key, req.Order, req.Amount, state); err != nil {
+		if state = charged; req.Amount > cardLimit {
+			state = declined
+		}
+		if _, err := tx.Exec(ctx, `INSERT INTO charges VALUES (?,?,?,?)`, key, req.Order, req.Amount, state); err != nil {
 			return err
 		}
 		if state == declined {
@@ -54,12 +56,12 @@ func (b *book) charge(ctx context.Context, key string, req ChargeRequest) (strin
 }
 
 func (b *book) reverse(ctx context.Context, kind string, req ReverseRequest) error {
-	err := b.db.Tx(ctx, func(tx *sql.Tx) error {
+	err := b.db.Tx(ctx, func(tx *store.Tx) error {
 		found, err := find(ctx, tx, req.Key)
 		if err != nil || found == reversed {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, `INSERT INTO charges VALUES (?,?,0,?) ON CONFLICT (key) DO UPDATE SET state = excluded.state`,
+		_, err = tx.Exec(ctx, `INSERT INTO charges VALUES (?,?,0,?) ON CONFLICT (key) DO UPDATE SET state = excluded.state`,
 			req.Key, req.Order, reversed)
 		if err != nil || found != charged {
 			return err
@@ -73,17 +75,17 @@ func (b *book) reverse(ctx context.Context, kind string, req ReverseRequest) err
 }
 
 // find is the state of a charge, empty when there is none.
-func find(ctx context.Context, tx *sql.Tx, key string) (string, error) {
+func find(ctx context.Context, tx *store.Tx, key string) (string, error) {
 	var state string
-	err := tx.QueryRowContext(ctx, `SELECT state FROM charges WHERE key = ?`, key).Scan(&state)
+	err := tx.QueryRow(ctx, `SELECT state FROM charges WHERE key = ?`, key).Scan(&state)
 	if errors.Is(err, sql.ErrNoRows) {
 		return "", nil
 	}
 	return state, err
 }
 
-func enter(ctx context.Context, tx *sql.Tx, key, order string, effect int, kind string) error {
-	_, err := tx.ExecContext(ctx, `INSERT INTO entries (key, order_id, effect, kind, at) VALUES (?,?,?,?,?)`,
+func enter(ctx context.Context, tx *store.Tx, key, order string, effect int64, kind string) error {
+	_, err := tx.Exec(ctx, `INSERT INTO entries (key, order_id, effect, kind, at) VALUES (?,?,?,?,?)`,
 		key, order, effect, kind, time.Now().UnixNano())
 	return err
 }

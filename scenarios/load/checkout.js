@@ -21,7 +21,7 @@ const skus = ['tea', 'coffee', 'cocoa', 'mate', 'rooibos'];
 
 export default function () {
   const op = operation('checkout');
-  const order = { sku: skus[__ITER % skus.length], qty: 1, amount_cents: 1999, customer: `customer-${__VU}` };
+  const order = { items: [{ sku: skus[__ITER % skus.length], qty: 1 }], customer: `customer-${__VU}` };
   const res = http.post(`${__ENV.GATEWAY_URL}/checkout`, JSON.stringify(order), {
     headers: { 'Content-Type': 'application/json', ...op.headers() },
     tags: { name: 'checkout' },

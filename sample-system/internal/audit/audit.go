@@ -6,11 +6,11 @@ package audit
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"fmt"
 	"net/http"
 
 	"squall/sample-system/internal/service"
+	"squall/sample-system/internal/store"
 )
 
 // Row is one line of the books.
@@ -23,9 +23,12 @@ type Row struct {
 	At     int64             `json:"at,omitempty"`    // Unix nanoseconds
 }
 
-// Serve answers what query selects: key, id, effect, state, attrs as a JSON
-// object, at; in that order.
-func Serve(db *sql.DB, query string) service.Handler {
+// fixed is how many columns have a field of their own.
+const fixed = 5
+
+// Serve answers what query selects: key, id, effect, state, at, in that order;
+// any further columns become attrs under their names, unless they are null.
+func Serve(db *store.DB, query string) service.Handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		rows, err := read(r.Context(), db, query)
 		if err != nil {
@@ -35,23 +38,48 @@ func Serve(db *sql.DB, query string) service.Handler {
 	}
 }
 
-func read(ctx context.Context, db *sql.DB, query string) ([]Row, error) {
-	rows, err := db.QueryContext(ctx, query)
+func read(ctx context.Context, db *store.DB, query string) ([]Row, error) {
+	rows, err := db.Query(ctx, query)
 	if err != nil {
 		return nil, fmt.Errorf("read books: %w", err)
 	}
 	defer rows.Close()
+	columns, err := rows.Columns()
+	if err == nil && len(columns) < fixed {
+		err = fmt.Errorf("%d columns, want key, id, effect, state, at", len(columns))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read books: %w", err)
+	}
 	out := []Row{} // an empty book is [], not null
 	for rows.Next() {
-		var row Row
-		var attrs string
-		if err := rows.Scan(&row.Key, &row.ID, &row.Effect, &row.State, &attrs, &row.At); err != nil {
-			return nil, fmt.Errorf("read books: %w", err)
-		}
-		if err := json.Unmarshal([]byte(attrs), &row.Attrs); err != nil {
-			return nil, fmt.Errorf("read books, row %s: %w", row.ID, err)
+		row, err := scan(rows, columns[fixed:])
+		if err != nil {
+			return nil, fmt.Errorf("read books, row %d: %w", len(out)+1, err)
 		}
 		out = append(out, row)
 	}
 	return out, rows.Err()
+}
+
+func scan(rows *sql.Rows, names []string) (Row, error) {
+	var row Row
+	further := make([]sql.NullString, len(names))
+	into := []any{&row.Key, &row.ID, &row.Effect, &row.State, &row.At}
+	for i := range further {
+		into = append(into, &further[i])
+	}
+	if err := rows.Scan(into...); err != nil {
+		return Row{}, err
+	}
+	for i, v := range further {
+		if !v.Valid {
+			continue
+		}
+		if row.Attrs == nil {
+			row.Attrs = map[string]string{}
+		}
+		row.Attrs[names[i]] = v.String
+	}
+	return row, nil
 }

@@ -2,46 +2,57 @@
 package bus
 
 import (
-	"context"
 	"fmt"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"squall/sample-system/internal/backoff"
+	"squall/sample-system/internal/defect"
 	"squall/sample-system/internal/service"
-)
-
-// Streams and subjects of the shop.
-const (
-	OrdersStream     = "ORDERS"
-	ConfirmedSubject = "orders.confirmed"
-	DeadStream       = "DLQ"
-	DeadPrefix       = "dlq." // dead letters keep their subject behind it
+	"squall/sample-system/internal/tracing"
 )
 
 // Bus is a connection that never gives up.
 type Bus struct {
 	JetStream jetstream.JetStream
 
-	conn *nats.Conn
-	log  func(msg string, args ...any)
+	conn    *nats.Conn
+	log     func(msg string, args ...any)
+	defects defect.Set
+	tracer  *tracing.Tracer
+	times   times
 }
 
 // Connect starts connecting to NATS_URL, a comma-separated list, and returns at
 // once: a service must be able to start while the bus is away.
-//
-// A dead node is noticed after about 2 s (two pings unanswered) and the next
-// one of the list tried after 100 to 200 ms. The client stays with the
-// addresses it was given, whatever the cluster gossips: they may be proxies.
 func Connect(h *service.Host) (*Bus, error) {
 	url := h.Getenv("NATS_URL")
 	if url == "" {
 		return nil, fmt.Errorf("configure %s: NATS_URL is not set, want host:port[,host:port...]", h.Name)
 	}
-	conn, err := nats.Connect(url,
-		nats.Name(h.Name),
+	b, err := Dial(url, h.Name, h.Defects,
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { h.Logger.Warn("bus disconnected", "error", err) }),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { h.Logger.Warn("bus error", "error", err) }),
+		nats.ReconnectHandler(func(c *nats.Conn) { h.Logger.Info("bus connected", "url", c.ConnectedUrlRedacted()) }),
+	)
+	if err != nil {
+		return nil, err
+	}
+	b.log, b.tracer = h.Logger.Warn, h.Tracer
+	h.OnClose(func() error { b.Close(); return nil })
+	return b, nil
+}
+
+// Dial is Connect for what is not a service, such as a command. The caller
+// must Close the bus.
+//
+// A dead node is noticed after about 2 s (two pings unanswered) and the next
+// one of the list tried after 100 to 200 ms. The client stays with the
+// addresses it was given, whatever the cluster gossips: they may be proxies.
+func Dial(url, name string, defects defect.Set, more ...nats.Option) (*Bus, error) {
+	conn, err := nats.Connect(url, append(more,
+		nats.Name(name),
 		nats.RetryOnFailedConnect(true),
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(100*time.Millisecond),
@@ -50,66 +61,23 @@ func Connect(h *service.Host) (*Bus, error) {
 		nats.PingInterval(time.Second),
 		nats.MaxPingsOutstanding(2),
 		nats.IgnoreDiscoveredServers(),
-		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { h.Logger.Warn("bus disconnected", "error", err) }),
-		nats.ReconnectHandler(func(c *nats.Conn) { h.Logger.Info("bus connected", "url", c.ConnectedUrlRedacted()) }),
-	)
+	)...)
 	if err != nil {
 		return nil, fmt.Errorf("connect to bus: %w", err)
 	}
-	h.OnClose(func() error { conn.Close(); return nil })
 	js, err := jetstream.New(conn, jetstream.WithDefaultTimeout(2*time.Second), jetstream.WithPublishAsyncTimeout(2*time.Second))
 	if err != nil {
+		conn.Close()
 		return nil, fmt.Errorf("open jetstream: %w", err)
 	}
-	return &Bus{JetStream: js, conn: conn, log: h.Logger.Warn}, nil
+	return &Bus{JetStream: js, conn: conn, log: func(string, ...any) {}, defects: defects, times: defaultTimes}, nil
 }
+
+// Conn is the connection under JetStream.
+func (b *Bus) Conn() *nats.Conn { return b.conn }
 
 // Connected reports whether a node is connected now.
 func (b *Bus) Connected() bool { return b.conn.IsConnected() }
 
-// Ensure creates the shop's streams, and tries until it succeeds or ctx ends.
-// Everyone who needs the streams calls it: who comes first does not matter.
-func (b *Bus) Ensure(ctx context.Context) error {
-	pause := backoff.Backoff{Base: 100 * time.Millisecond, Max: time.Second}
-	for failures := 1; ; failures++ {
-		err := b.createStreams(ctx, min(time.Duration(failures)*createTimeout, 3*time.Second))
-		if err == nil {
-			return nil
-		}
-		if failures%10 == 0 {
-			b.log("streams not there yet", "error", err)
-		}
-		if err := backoff.Wait(ctx, pause.Delay(failures), nil); err != nil {
-			return err
-		}
-	}
-}
-
-// createTimeout bounds the first attempt at a stream; later ones wait longer, up
-// to 3 s. A cluster that has just elected its leader loses requests without an
-// answer, and asking again soon costs nothing.
-const createTimeout = 300 * time.Millisecond
-
-func (b *Bus) createStreams(ctx context.Context, timeout time.Duration) error {
-	if !b.Connected() {
-		return nats.ErrDisconnected
-	}
-	for name, subjects := range map[string][]string{
-		OrdersStream: {"orders.>"},
-		DeadStream:   {DeadPrefix + ">"},
-	} {
-		attempt, cancel := context.WithTimeout(ctx, timeout)
-		_, err := b.JetStream.CreateOrUpdateStream(attempt, jetstream.StreamConfig{
-			Name: name, Subjects: subjects,
-			Replicas:   3, // one node may die and both reading and writing go on
-			Storage:    jetstream.FileStorage,
-			Duplicates: 2 * time.Minute, // how long a repeated Nats-Msg-Id is recognised
-			MaxBytes:   256 << 20,
-		})
-		cancel()
-		if err != nil {
-			return fmt.Errorf("create stream %s: %w", name, err)
-		}
-	}
-	return nil
-}
+// Close ends the connection.
+func (b *Bus) Close() { b.conn.Close() }

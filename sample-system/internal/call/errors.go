@@ -51,9 +51,19 @@ func Unavailable(err error) bool {
 	return errors.As(err, &lost) || IsTimeout(err)
 }
 
+// notSentError is a call that failed before anything was sent.
+type notSentError struct{ err error }
+
+func (e *notSentError) Error() string { return e.err.Error() }
+func (e *notSentError) Unwrap() error { return e.err }
+
 // NotSent reports whether the callee cannot have seen the call: there was no
-// connection to send it on.
+// instance, no place in the pool or no connection to send it on.
 func NotSent(err error) bool {
+	var unsent *notSentError
+	if errors.As(err, &unsent) {
+		return true
+	}
 	var op *net.OpError
 	return errors.As(err, &op) && op.Op == "dial"
 }

@@ -1,6 +1,6 @@
 // Package service is what every process of the shop has in common: an HTTP
-// server with limits, readiness, metrics and logs, background tasks with an
-// owner, and an orderly end.
+// server that sheds what it cannot do, health, metrics and logs, background
+// tasks with an owner, and an orderly end.
 package service
 
 import (
@@ -15,12 +15,14 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"squall/sample-system/internal/deadline"
+	"squall/sample-system/internal/tracing"
 )
 
-// drainTime bounds how long requests in flight may take to end after SIGTERM.
-// It is below the supervisor's usual 3 s of patience before SIGKILL.
-const drainTime = 2 * time.Second
+// flushTime is what the last spans may take; a collector that is away must not
+// hold up a restart.
+const flushTime = 300 * time.Millisecond
 
 // Setup builds one service on a host: it registers routes and tasks.
 type Setup func(ctx context.Context, h *Host) error
@@ -30,16 +32,23 @@ type Host struct {
 	Config
 	Logger  *slog.Logger
 	Metrics *prometheus.Registry
+	Tracer  *tracing.Tracer // nil makes ids and exports nothing
 
-	mux      *http.ServeMux
-	requests *prometheus.HistogramVec
-	inFlight chan struct{} // bulkhead of the whole process
-	draining atomic.Bool
-	ready    func() error
-	tasks    []task
-	closers  []func() error
+	business, ops *http.ServeMux // one and the same unless SHOP_OPS is set
+	before        []Precondition
+	meters        meters
+	shedder       *shedder
+	health        health
+	draining      atomic.Bool
+	onDrain       []func(context.Context)
+	unused        unusedConns
+	tasks         []task
+	closers       []func() error
 
-	listener net.Listener
+	sharedMu sync.Mutex
+	shared   map[string]any
+
+	listener, opsListener net.Listener
 }
 
 type task struct {
@@ -47,31 +56,41 @@ type task struct {
 	run  func(context.Context) error
 }
 
-// New listens and builds the service. The caller must Run it.
-func New(ctx context.Context, cfg Config, setup Setup) (*Host, error) {
+// Bare is a host that is not listening and will not Run: for parts that only
+// need its configuration, metrics and log. The caller must Close it.
+func Bare(cfg Config) *Host {
 	h := &Host{
 		Config:   cfg,
-		Logger:   newLogger(cfg.Log, cfg.Name),
+		Logger:   NewLogger(cfg.Log, cfg.Service, cfg.Name),
 		Metrics:  newRegistry(),
-		mux:      http.NewServeMux(),
-		inFlight: make(chan struct{}, maxInFlight),
-		ready:    func() error { return nil },
+		business: http.NewServeMux(),
+		shared:   map[string]any{},
 	}
-	h.requests = h.Histogram("http_server_request_duration_seconds", "Time to answer a request.", "route", "method", "code")
+	h.ops = h.business
+	if cfg.Ops != "" {
+		h.ops = http.NewServeMux()
+	}
+	h.meters = newMeters(h)
+	h.shedder = newShedder(h)
+	h.health.register(h)
 	h.operational()
-	if err := setup(ctx, h); err != nil {
-		return nil, errors.Join(fmt.Errorf("set up %s: %w", cfg.Name, err), h.close())
-	}
-	l, err := net.Listen("tcp", cfg.Listen)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("listen %s: %w", cfg.Name, err), h.close())
-	}
-	h.listener = l
-	return h, nil
+	return h
 }
 
-// Addr is where the host listens.
-func (h *Host) Addr() string { return h.listener.Addr().String() }
+// New builds the service and listens. The caller must Run it.
+func New(ctx context.Context, cfg Config, setup Setup) (*Host, error) {
+	h := Bare(cfg)
+	if err := h.trace(ctx); err != nil {
+		return nil, fmt.Errorf("set up %s: %w", cfg.Name, err)
+	}
+	if err := setup(ctx, h); err != nil {
+		return nil, errors.Join(fmt.Errorf("set up %s: %w", cfg.Name, err), h.Close())
+	}
+	if err := h.listen(); err != nil {
+		return nil, errors.Join(fmt.Errorf("listen %s: %w", cfg.Name, err), h.Close())
+	}
+	return h, nil
+}
 
 // Go registers a task that Run starts, and waits for. A task that ends with an
 // error before its context does ends the process: better dead than half alive.
@@ -82,23 +101,43 @@ func (h *Host) Go(name string, run func(ctx context.Context) error) {
 // OnClose registers what is released last, in reverse order.
 func (h *Host) OnClose(f func() error) { h.closers = append(h.closers, f) }
 
-// ReadyWhen sets the readiness check; its error is the reason for "not ready".
-func (h *Host) ReadyWhen(check func() error) { h.ready = check }
+// Precondition is what a request must meet, such as who is calling. Its error
+// is the answer; it may add to the answer's header either way.
+type Precondition func(answer http.Header, r *http.Request) error
 
-// Run serves until ctx ends, then drains: not ready, requests in flight end,
-// tasks end, resources are released.
+// Before registers what every business request must meet before it is served or
+// queued.
+func (h *Host) Before(check Precondition) { h.before = append(h.before, check) }
+
+// Shared is what several parts of one process have in common under a name; the
+// first to ask makes it.
+func Shared[T any](h *Host, name string, create func() T) T {
+	h.sharedMu.Lock()
+	defer h.sharedMu.Unlock()
+	v, ok := h.shared[name]
+	if !ok {
+		v = create()
+		h.shared[name] = v
+	}
+	return v.(T)
+}
+
+// Run serves until ctx ends, then drains: no new work comes, requests in
+// flight end, tasks end, resources are released.
 func (h *Host) Run(ctx context.Context) error {
-	taskCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	taskCtx, stop := context.WithCancel(deadline.With(context.WithoutCancel(ctx), h.Defects))
 	defer stop()
-	failed := make(chan error, len(h.tasks)+1)
-	server := h.server()
+	failed := make(chan error, len(h.tasks)+2)
+	servers := h.servers()
 
 	var wg sync.WaitGroup
-	wg.Go(func() {
-		if err := server.Serve(h.listener); !errors.Is(err, http.ErrServerClosed) {
-			failed <- fmt.Errorf("serve %s: %w", h.Name, err)
-		}
-	})
+	for _, s := range servers {
+		wg.Go(func() {
+			if err := s.serve(); !errors.Is(err, http.ErrServerClosed) {
+				failed <- fmt.Errorf("serve %s: %w", h.Name, err)
+			}
+		})
+	}
 	for _, t := range h.tasks {
 		wg.Go(func() {
 			if err := t.run(taskCtx); err != nil && taskCtx.Err() == nil {
@@ -106,64 +145,48 @@ func (h *Host) Run(ctx context.Context) error {
 			}
 		})
 	}
-	h.Logger.Info("started", "addr", h.Addr())
+	h.Logger.Info("started", "addr", h.Addr(), "ops", h.OpsAddr(), "version", h.Version)
 
 	var err error
 	select {
 	case <-ctx.Done():
 	case err = <-failed:
 	}
-	h.drain(server)
+	h.drain(servers[0].Server)
 	stop()
+	for _, s := range servers {
+		_ = s.Close() // the first is closed already; the operations listener is needed no more
+	}
 	wg.Wait()
 	h.Logger.Info("stopped")
-	return errors.Join(err, h.close())
+	return errors.Join(err, h.Close())
 }
 
-func (h *Host) server() *http.Server {
-	return &http.Server{
-		Handler:           h.mux,
-		ReadHeaderTimeout: 2 * time.Second,
-		ReadTimeout:       10 * time.Second,
-		IdleTimeout:       60 * time.Second,
-		MaxHeaderBytes:    16 << 10,
-		ErrorLog:          slog.NewLogLogger(h.Logger.Handler(), slog.LevelWarn),
+// trace opens the exporter of traces. What is still queued goes out last.
+func (h *Host) trace(ctx context.Context) error {
+	tracer, flush, err := tracing.New(ctx, h.Service, h.Name, h.Getenv)
+	if err != nil {
+		return err
 	}
+	h.Tracer = tracer
+	h.Metrics.MustRegister(tracer.Collectors()...)
+	h.OnClose(func() error {
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTime)
+		defer cancel()
+		if err := flush(last); err != nil {
+			h.Logger.Warn("spans lost at the end", "error", err)
+		}
+		return nil
+	})
+	return nil
 }
 
-func (h *Host) drain(server *http.Server) {
-	h.draining.Store(true)
-	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
-	defer cancel()
-	if err := server.Shutdown(ctx); err != nil {
-		h.Logger.Warn("requests still in flight after draining", "error", err)
-		_ = server.Close() // only repeats what Shutdown said
-	}
-}
-
-func (h *Host) close() error {
+// Close releases what OnClose was given. Run does it by itself.
+func (h *Host) Close() error {
 	var errs []error
 	for i := len(h.closers) - 1; i >= 0; i-- {
 		errs = append(errs, h.closers[i]())
 	}
 	h.closers = nil
 	return errors.Join(errs...)
-}
-
-// operational registers /livez, /readyz and /metrics, which pass the bulkhead
-// by: a full service must still be able to say so.
-func (h *Host) operational() {
-	h.mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
-	h.mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		err := h.ready()
-		if h.draining.Load() {
-			err = errors.New("draining")
-		}
-		if err != nil {
-			WriteProblem(w, Problem{Status: http.StatusServiceUnavailable, Title: "not ready", Detail: err.Error()})
-			return
-		}
-		w.WriteHeader(http.StatusNoContent)
-	})
-	h.mux.Handle("GET /metrics", promhttp.HandlerFor(h.Metrics, promhttp.HandlerOpts{}))
 }

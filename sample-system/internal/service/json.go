@@ -11,11 +11,16 @@ import (
 // MaxBody bounds a request body; an order is about 150 bytes.
 const MaxBody = 8 << 10
 
+const problemType = "application/problem+json"
+
 // Problem is an error answer as of RFC 9457, application/problem+json.
 type Problem struct {
-	Title  string `json:"title"`
-	Status int    `json:"status"`
-	Detail string `json:"detail,omitempty"`
+	Type     string   `json:"type,omitempty"` // a URI; absent: "about:blank", the status says it all
+	Title    string   `json:"title"`
+	Status   int      `json:"status"`
+	Detail   string   `json:"detail,omitempty"`
+	Instance string   `json:"instance,omitempty"` // operation id
+	Errors   []string `json:"errors,omitempty"`   // one for each thing that is wrong with the input
 	// Executed false says for certain that nothing was done; absent, that this
 	// is not known or does not apply.
 	Executed *bool `json:"executed,omitempty"`
@@ -35,14 +40,15 @@ func BadRequest(detail string) Problem {
 	return Problem{Status: http.StatusBadRequest, Title: "bad request", Detail: detail}
 }
 
-// Invalid is the answer to input that can be read but makes no sense.
-func Invalid(detail string) Problem {
-	return Problem{Status: http.StatusUnprocessableEntity, Title: "invalid", Detail: detail}
+// Invalid is the answer to input that can be read but makes no sense; errors,
+// if any, say more.
+func Invalid(detail string, errors ...string) Problem {
+	return Problem{Status: http.StatusUnprocessableEntity, Title: "invalid", Detail: detail, Errors: errors}
 }
 
 // WriteProblem sends an error answer.
 func WriteProblem(w http.ResponseWriter, p Problem) {
-	write(w, p.Status, "application/problem+json", p)
+	write(w, p.Status, problemType, p)
 }
 
 // WriteJSON sends v.

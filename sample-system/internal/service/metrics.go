@@ -1,17 +1,34 @@
 package service
 
 import (
-	"io"
-	"log/slog"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 )
 
+// meters are what every service measures of its own answers.
+type meters struct {
+	requests      *prometheus.HistogramVec
+	expired, late *prometheus.CounterVec
+}
+
+func newMeters(h *Host) meters {
+	return meters{
+		requests: h.Histogram("http_server_request_duration_seconds", "Time to answer a request.", "route", "method", "code"),
+		expired:  h.Counter("http_server_expired_total", "Requests refused because their caller's deadline had passed.", "route"),
+		late:     h.Counter("http_server_late_total", "Answers whose caller's deadline had passed or who had gone.", "route"),
+	}
+}
+
+func (m meters) request(route, method string, status int, took time.Duration) {
+	m.requests.WithLabelValues(route, method, strconv.Itoa(status)).Observe(took.Seconds())
+}
+
 func newRegistry() *prometheus.Registry {
 	r := prometheus.NewRegistry()
-	r.MustRegister(collectors.NewGoCollector())
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return r
 }
 
@@ -31,6 +48,11 @@ func (h *Host) Counter(name, help string, labels ...string) *prometheus.CounterV
 	return register(h, prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels))
 }
 
+// Gauge registers a gauge.
+func (h *Host) Gauge(name, help string, labels ...string) *prometheus.GaugeVec {
+	return register(h, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels))
+}
+
 // GaugeFunc registers a gauge that is read at each scrape.
 func (h *Host) GaugeFunc(name, help string, labels prometheus.Labels, read func() float64) {
 	h.Metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: labels}, read))
@@ -47,8 +69,4 @@ func register[C prometheus.Collector](h *Host, c C) C {
 		return already.ExistingCollector.(C)
 	}
 	panic(err) // two metrics of one name and different labels: a mistake in the program
-}
-
-func newLogger(w io.Writer, name string) *slog.Logger {
-	return slog.New(slog.NewJSONHandler(w, nil)).With("service", name)
 }
