@@ -84,6 +84,45 @@ func TestMechanismsAreOnTheMap(t *testing.T) {
 	}
 }
 
+// TestCommentsNameWhatIsThere: the tests and scenarios that a mechanism's comment
+// promises exist.
+func TestCommentsNameWhatIsThere(t *testing.T) {
+	tests, scenarios := map[string]bool{}, map[string]bool{}
+	for _, path := range find(t, ".", "_test.go") {
+		text, err := os.ReadFile(path)
+		require.NoError(t, err)
+		for _, m := range regexp.MustCompile(`(?m)^func (Test\w+)\(`).FindAllSubmatch(text, -1) {
+			tests[string(m[1])] = true
+		}
+	}
+	for _, path := range find(t, "../scenarios", ".yaml") {
+		scenarios[strings.TrimSuffix(filepath.Base(path), ".yaml")] = true
+	}
+	for path, text := range sources(t) {
+		_, promise, _ := strings.Cut(strings.Join(strings.Fields(opening(t, path, text)), " "), "Breaks without it:")
+		promise, _, _ = strings.Cut(promise, "ff switch")
+		for _, name := range regexp.MustCompile(`\bTest[A-Z]\w*`).FindAllString(promise, -1) {
+			assert.True(t, tests[name], "%s: there is no %s", path, name)
+		}
+		for _, m := range regexp.MustCompile(`scenarios? ([a-z]+(?:-[a-z0-9]+)+|compensation)(?: and ([a-z]+(?:-[a-z0-9]+)+))?`).FindAllStringSubmatch(promise, -1) {
+			for _, name := range m[1:] {
+				assert.True(t, name == "" || scenarios[name], "%s: there is no scenario %s", path, name)
+			}
+		}
+	}
+}
+
+// find is every file below a folder whose name ends like this.
+func find(t *testing.T, folder, suffix string) (paths []string) {
+	require.NoError(t, filepath.WalkDir(folder, func(path string, d os.DirEntry, err error) error {
+		if err == nil && !d.IsDir() && strings.HasSuffix(path, suffix) {
+			paths = append(paths, path)
+		}
+		return err
+	}))
+	return paths
+}
+
 // existing is path, or for a folder the wiring in it.
 func existing(path string) string {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {

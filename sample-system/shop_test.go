@@ -30,7 +30,7 @@ var (
 // TestShop boots the whole shop once; the parts share it and use operations of
 // their own.
 func TestShop(t *testing.T) {
-	s := startShop(t)
+	s := startShop(t, variant{})
 	for _, part := range []struct {
 		name string
 		run  func(*testing.T)

@@ -10,7 +10,7 @@
 // one. 100 requests/s per instance is what two cores carry beside all the rest.
 // At most two are added (SCALE_MAX): they share those cores.
 // Costs: up to 30 s of an instance too many.
-// Breaks without it: TestPolicy, scenario autoscale. Off switch: do not start
+// Breaks without it: TestPolicy. Off switch: do not start
 // the service.
 
 package autoscaler

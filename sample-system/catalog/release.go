@@ -5,7 +5,7 @@
 // Numbers: SHOP_FAULTY, the percentage of requests that get a 500; SHOP_SLOW, the
 // milliseconds added to each. Both 0 unless set.
 // Costs: nothing when unset.
-// Breaks without it: scenarios canary-fails and canary-slow have nothing to find (gateway/canary.go).
+// Breaks without it: a canary has nothing to be caught at (gateway/canary.go); TestBadRelease.
 // No off switch.
 
 package catalog

@@ -9,7 +9,7 @@
 // page has time for two.
 // Costs: a product just sold out shows as available for half a second; the
 // reservation says no.
-// Breaks without it: scenario cache-flush, TestStockStale. Off switch: D27, see
+// Breaks without it: TestStockStale. Off switch: D27, see
 // internal/policy/cache.go: every request that misses loads.
 
 package catalog

@@ -6,7 +6,7 @@
 // optional part names it under "partial"; a damaged answer is a 502.
 // Numbers: none.
 // Costs: each answer is parsed once.
-// Breaks without it: scenario partial-response. Off switch: D31, takes what there is
+// Breaks without it: scenario reviews-down, TestPageWithoutOptionalParts. Off switch: D31, takes what there is
 // for the whole.
 
 package gateway

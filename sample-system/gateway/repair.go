@@ -9,7 +9,7 @@
 // difference after 1 s, at least 1 s apart. Starts with the first decision to
 // migrate and goes on after a rollback.
 // Costs: a read of all profiles every 10 s, on both sides.
-// Breaks without it: scenario strangler-rollback; TestRepair. No off switch.
+// Breaks without it: TestRepair. No off switch.
 
 package gateway
 

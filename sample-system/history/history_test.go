@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"net/http"
 	"os"
@@ -27,7 +28,14 @@ import (
 	"squall/sample-system/internal/storetest"
 )
 
-func TestMain(m *testing.M) { os.Exit(storetest.Main(m)) }
+// TestMain lets more tests run at a time than there are cores: they wait for
+// the bus most of the time.
+func TestMain(m *testing.M) {
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
+	os.Exit(storetest.Main(m))
+}
 
 const patience = 8 * time.Second
 
@@ -221,7 +229,7 @@ func TestRestart(t *testing.T) {
 func TestRebuild(t *testing.T) {
 	t.Parallel()
 	s := startShop(t)
-	const n = 100 // more than one transaction
+	const n = 40 // with two events each: more than one transaction
 	for i := range n {
 		s.publish(fact(event.OrderPlaced, fmt.Sprintf("o-%d", i), 1))
 		s.publish(fact(event.OrderConfirmed, fmt.Sprintf("o-%d", i), 4))

@@ -9,7 +9,7 @@
 // view follows the stream, and says so: the producer broke the order.
 // Numbers: batches of 64 or 50 ms (main.go): some 20 commits a second at most.
 // Costs: the view is behind by those 50 ms (staleness.go), and data are stored twice.
-// Breaks without it: scenarios projector-killed and relay-killed, TestProjection.
+// Breaks without it: TestProjection.
 // No off switch of its own: see D16 (internal/bus/ack.go) and D34 (orders/relay.go).
 
 package history

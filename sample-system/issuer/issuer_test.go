@@ -23,7 +23,8 @@ import (
 )
 
 func environment(t *testing.T, ttl string) map[string]string {
-	return map[string]string{"SHOP_DATA": t.TempDir(), "SHOP_CERTS": t.TempDir(), "SHOP_CERT_TTL": ttl}
+	dir := t.TempDir() // the folders themselves are the issuer's to make
+	return map[string]string{"SHOP_DATA": filepath.Join(dir, "data"), "SHOP_CERTS": filepath.Join(dir, "certs"), "SHOP_CERT_TTL": ttl}
 }
 
 func run(t *testing.T, env map[string]string) (url string, stop func()) {
@@ -118,6 +119,7 @@ func TestBrokenAuthority(t *testing.T) {
 	for name, content := range map[string]string{"empty": "", "rubbish": "rubbish"} {
 		t.Run(name, func(t *testing.T) {
 			env := environment(t, "")
+			require.NoError(t, os.Mkdir(env["SHOP_DATA"], 0o700))
 			require.NoError(t, os.WriteFile(filepath.Join(env["SHOP_DATA"], "authority.pem"), []byte(content), 0o600))
 			_, err := service.New(t.Context(), servicetest.Config(t, env), Setup)
 			assert.ErrorContains(t, err, "open authority", "it must not be replaced silently")
@@ -176,6 +178,8 @@ func TestOrder(t *testing.T) {
 func TestUnwritable(t *testing.T) {
 	env := environment(t, "1h")
 	h := servicetest.Host(t)
+	require.NoError(t, os.Mkdir(env["SHOP_DATA"], 0o700))
+	require.NoError(t, os.Mkdir(env["SHOP_CERTS"], 0o700))
 	ca, err := openAuthority(env["SHOP_DATA"])
 	require.NoError(t, err)
 	r := newRenewer(h, ca, filepath.Join(env["SHOP_CERTS"], "missing"), time.Hour)

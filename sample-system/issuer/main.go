@@ -33,8 +33,10 @@ func Setup(_ context.Context, h *service.Host) error {
 			return fmt.Errorf("configure %s: SHOP_CERT_TTL is %q, want a duration of at least %s", h.Name, v, minTTL)
 		}
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("set up certificates: %w", err)
+	for _, folder := range []string{data, dir} {
+		if err := os.MkdirAll(folder, 0o700); err != nil {
+			return fmt.Errorf("set up certificates: %w", err)
+		}
 	}
 	ca, err := openAuthority(data)
 	if err != nil {

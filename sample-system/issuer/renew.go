@@ -8,7 +8,7 @@
 // 1 s: the last third is for that.
 // Costs: when the issuer is away for longer than a third of a life, the shop
 // stands still. The alert CertificateAboutToExpire is for that.
-// Breaks without it: TestRenewal, scenario certificate-rotation. Off switch:
+// Breaks without it: TestRenewal. Off switch:
 // none here; D39 is at the reading side.
 
 package issuer

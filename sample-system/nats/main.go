@@ -21,7 +21,8 @@ func Setup(_ context.Context, h *service.Host) error {
 	if err != nil {
 		return fmt.Errorf("create nats server: %w", err)
 	}
-	ns.SetLoggerV2(logger{h.Logger}, false, false, false)
+	l := logger{h.Logger, make(chan error, 1)}
+	ns.SetLoggerV2(l, false, false, false)
 	h.Check("cluster", true, func(context.Context) error { return ready(ns) })
 	h.GaugeFunc("nats_client_connections", "Clients connected to this node.", nil, func() float64 { return float64(ns.NumClients()) })
 	h.GaugeFunc("nats_meta_leader", "1 on the node that leads the cluster's metadata.", nil, func() float64 {
@@ -30,12 +31,15 @@ func Setup(_ context.Context, h *service.Host) error {
 		}
 		return 0
 	})
-	h.Go("nats", func(ctx context.Context) error {
+	h.Go("nats", func(ctx context.Context) (err error) {
 		ns.Start()
-		<-ctx.Done()
+		select {
+		case <-ctx.Done():
+		case err = <-l.fatal:
+		}
 		ns.Shutdown()
 		ns.WaitForShutdown()
-		return nil
+		return err
 	})
 	return nil
 }

@@ -70,6 +70,19 @@ func TestThreeNodes(t *testing.T) {
 	stops[0]()
 }
 
+// TestAddressInUse: better dead than half alive, so that it is started again.
+func TestAddressInUse(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	cfg := servicetest.Config(t, map[string]string{"NATS_CLIENT": l.Addr().String(), "NATS_CLUSTER": "127.0.0.1:0", "NATS_ROUTES": "127.0.0.1:1"})
+	h, err := service.New(t.Context(), cfg, Setup)
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	require.ErrorContains(t, h.Run(ctx), "address already in use")
+}
+
 func TestOptions(t *testing.T) {
 	good := map[string]string{"SHOP_DATA": "/data", "NATS_CLIENT": "127.0.0.1:1", "NATS_CLUSTER": "127.0.0.1:2", "NATS_ROUTES": "127.0.0.1:2,nats://127.0.0.1:3"}
 	for name, tt := range map[string]struct{ variable, value, want string }{

@@ -9,7 +9,7 @@
 // less than the machine has.
 // Costs: each write goes over the network twice and is stored three times.
 // When a leader dies its streams pause until there is another, 4 to 9 s.
-// Breaks without it: scenario bus-node-killed. No off switch.
+// Breaks without it: TestThreeNodes. No off switch.
 
 package nats
 

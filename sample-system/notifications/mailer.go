@@ -72,6 +72,9 @@ func (m *mailer) send(ctx context.Context, msg bus.Message) (result string, err 
 
 // expired notes that a mail was not sent because it came too late.
 func (m *mailer) expired(ctx context.Context, msg bus.Message) error {
-	m.results.WithLabelValues("expired").Inc()
-	return m.mailbox.expired(ctx, msg)
+	err := m.mailbox.expired(ctx, msg)
+	if err == nil {
+		m.results.WithLabelValues("expired").Inc()
+	}
+	return err
 }

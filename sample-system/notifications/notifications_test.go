@@ -195,5 +195,6 @@ func TestDatabaseAway(t *testing.T) {
 	cancel()
 	err = mails.handle(ctx, bus.Message{Data: mustEncode(t, fact(event.OrderConfirmed, "o-1", 4))})
 	require.ErrorIs(t, err, context.Canceled)
-	assert.EqualValues(t, 1, servicetest.Metric(t, h, "notifications_total"))
+	require.ErrorIs(t, mails.expired(ctx, bus.Message{Subject: event.OrderConfirmed}), context.Canceled)
+	assert.EqualValues(t, 1, servicetest.Metric(t, h, "notifications_total"), "an expired one counts when it is noted")
 }

@@ -6,7 +6,7 @@
 // sent because its confirmation turns up afterwards.
 // Numbers: none; rows are kept for good.
 // Costs: a transaction of two rows per event.
-// Breaks without it: scenarios that kill shipping or the bus, TestShipments. The
+// Breaks without it: TestShipments. The
 // order of what is not late is the lanes' business, see internal/bus/lanes.go.
 // No off switch.
 

@@ -6,7 +6,7 @@
 // the order of arrival does not matter. One without a version is the next.
 // Numbers: versions are those of legacy, which counts the writes.
 // Costs: nothing beyond the comparison in the same statement.
-// Breaks without it: TestProfileVersions; scenario strangler-rollback, both stores
+// Breaks without it: TestProfileVersions stores
 // would end up different. No off switch.
 
 package users

@@ -4,7 +4,7 @@
 // it, so it must end soon by itself.
 // Numbers: 15 minutes by default, the usual span for an access token.
 // Costs: a customer signs in again after that.
-// Breaks without it: scenario expired-token; the check is the gateway's
+// Breaks without it: TestTokenTTL; the check is the gateway's
 // (gateway/jwt.go). No off switch here.
 
 package users

@@ -6,7 +6,7 @@
 // message, so that one bad message costs only itself.
 // Numbers: the service's; history takes 64 messages or 50 ms.
 // Costs: the wait for a batch that does not fill.
-// Breaks without it: scenario batch-killed, TestBatch. Off switch: D16 in
+// Breaks without it: TestBatch. Off switch: D16 in
 // ack.go: a part-filled batch is then lost with its process.
 
 package bus

@@ -2,7 +2,11 @@ package bus
 
 import (
 	"context"
+	"errors"
+	"flag"
 	"fmt"
+	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -18,6 +22,15 @@ import (
 )
 
 const patience = 8 * time.Second
+
+// TestMain lets more tests run at a time than there are cores: they wait for
+// timers most of the time.
+func TestMain(m *testing.M) {
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
 
 // instance is one running service with a bus whose times are short.
 type instance struct {
@@ -152,7 +165,7 @@ func TestBucket(t *testing.T) {
 }
 
 // TestClusterLosesNoAcknowledgedMessage: a node goes while messages are being
-// published, and everything that was acknowledged is consumed once.
+// published, and everything that was acknowledged is consumed.
 func TestClusterLosesNoAcknowledgedMessage(t *testing.T) {
 	t.Parallel()
 	cluster := bustest.StartCluster(t)
@@ -160,6 +173,11 @@ func TestClusterLosesNoAcknowledgedMessage(t *testing.T) {
 	s, err := b.JetStream.Stream(t.Context(), OrdersStream)
 	require.NoError(t, err)
 	assert.Equal(t, 3, s.CachedInfo().Config.Replicas)
+	require.NoError(t, b.createStream(t.Context(), jetstream.StreamConfig{Name: OrdersStream, Subjects: []string{OrdersSubjects}, Replicas: 1}))
+	s, err = b.JetStream.Stream(t.Context(), OrdersStream)
+	require.NoError(t, err)
+	assert.Equal(t, 3, s.CachedInfo().Config.Replicas, "not fewer, whatever one of its users believes")
+	require.NoError(t, b.Ensure(t.Context()))
 	kv, err := b.Bucket(t.Context(), jetstream.KeyValueConfig{Bucket: "leases", Storage: jetstream.MemoryStorage})
 	require.NoError(t, err)
 	status, err := kv.Status(t.Context())
@@ -193,4 +211,58 @@ func TestClusterLosesNoAcknowledgedMessage(t *testing.T) {
 		}
 		return true
 	})
+}
+
+// TestLargestEventFitsIntoALetter: one that could not be buried would hold its
+// worker for ever.
+func TestLargestEventFitsIntoALetter(t *testing.T) {
+	b := client(t, bustest.Start(t))
+	m := nats.NewMsg("orders.confirmed")
+	m.Header.Set(jetstream.MsgIDHeader, "bad.1")
+	m.Data = make([]byte, maxEvent)
+	_, err := b.JetStream.PublishMsg(t.Context(), m)
+	require.ErrorContains(t, err, "message size exceeds maximum allowed")
+	m.Data = m.Data[:maxEvent-500]
+	_, err = b.JetStream.PublishMsg(t.Context(), m)
+	require.NoError(t, err)
+	dead := letter(&delivery{stream: OrdersStream, Message: Message{Subject: m.Subject, Header: m.Header, Data: m.Data}}, "notifications", errors.New(strings.Repeat("x", 1000)))
+	assert.Less(t, dead.Size(), 256<<10, "what a node takes, see nats/node.go")
+}
+
+// TestStreamIsLost: with the disks of all nodes. The consumer goes on by itself.
+func TestStreamIsLost(t *testing.T) {
+	t.Parallel()
+	url := bustest.Start(t)
+	b := client(t, url)
+	var got journal
+	start(t, url, func(h *service.Host, b *Bus) {
+		b.Consume(h, ConsumerOptions{Name: "c"}, func(_ context.Context, m Message) error { got.add(id(m)); return nil })
+	})
+	b.publish(t, "o-1.1")
+	eventually(t, func() bool { return got.count("o-1.1") == 1 })
+	require.NoError(t, b.JetStream.DeleteStream(t.Context(), OrdersStream))
+	eventually(t, func() bool { _, err := b.JetStream.Stream(t.Context(), OrdersStream); return err == nil })
+	b.publish(t, "o-2.1")
+	eventually(t, func() bool { return got.count("o-2.1") == 1 })
+}
+
+// TestScanEnds: with its context, also while the bus says nothing.
+func TestScanEnds(t *testing.T) {
+	t.Parallel()
+	url := bustest.Start(t)
+	full := client(t, url)
+	for n := range 1000 { // more than is fetched at a time
+		_, err := full.JetStream.PublishAsync("orders.placed", nil, jetstream.WithMsgID(fmt.Sprint(n)))
+		require.NoError(t, err)
+	}
+	<-full.JetStream.PublishAsyncComplete()
+	cable := bustest.NewCable(t, url)
+	b := client(t, cable.Addr)
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	began := time.Now()
+	last, err := b.Scan(ctx, 0, func(Message) error { cable.Cut(); return nil })
+	require.Error(t, err)
+	assert.Less(t, last, uint64(1000))
+	assert.Less(t, time.Since(began), 2*time.Second)
 }

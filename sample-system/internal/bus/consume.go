@@ -8,7 +8,7 @@
 // time; 5 s until a message whose instance died is delivered again; 4 s for a
 // handler, twice what a call of the database may take.
 // Costs: messages pass each other; where that matters see lanes.go.
-// Breaks without it: TestInstancesShareMessages, scenarios that kill a consumer.
+// Breaks without it: TestInstancesShareMessages.
 // No off switch of its own: see ack.go, deadletter.go, lanes.go and ttl.go.
 
 package bus
@@ -76,7 +76,7 @@ func (b *Bus) newConsumer(h *service.Host, o ConsumerOptions, handle Handler) *C
 
 // Ready is a health check: nil while the consumer is consuming.
 func (c *Consumer) Ready(context.Context) error {
-	if c.durable.Load() == nil {
+	if c.durable.Load() == nil || !c.bus.Connected() {
 		return fmt.Errorf("consumer %s is not consuming", c.o.Name)
 	}
 	return nil
@@ -84,9 +84,6 @@ func (c *Consumer) Ready(context.Context) error {
 
 // run consumes until ctx ends, starting over when the iterator gives up.
 func (c *Consumer) run(ctx context.Context) error {
-	if c.bus.Ensure(ctx) != nil {
-		return nil // ended before the bus came up
-	}
 	pause := backoff.Backoff{Base: 100 * time.Millisecond, Max: time.Second}
 	for failures := 1; ; failures++ {
 		err := c.consume(ctx, func() { failures = 0 })
@@ -102,6 +99,9 @@ func (c *Consumer) run(ctx context.Context) error {
 }
 
 func (c *Consumer) consume(ctx context.Context, started func()) error {
+	if err := c.bus.Ensure(ctx); err != nil { // each time: a bus that lost its disks has no streams
+		return err
+	}
 	durable, err := c.bus.durable(ctx, c.config())
 	if err != nil {
 		return fmt.Errorf("create consumer: %w", err)
@@ -195,8 +195,9 @@ func (c *Consumer) parallel(ctx context.Context, in <-chan *delivery) {
 
 // alone works on one message and settles it, whatever comes of it.
 func (c *Consumer) alone(ctx context.Context, d *delivery) {
-	defer c.hand.drop(d)
-	if err := c.work(ctx, d); err != nil {
+	err := c.work(ctx, d)
+	c.hand.drop(d) // before it is given back, for it may come at once
+	if err != nil {
 		c.count(c.dead.failed(ctx, d, err))
 	}
 }

@@ -135,6 +135,8 @@ func TestStopWithoutBus(t *testing.T) {
 		cluster.Stop(n)
 	}
 	eventually(t, func() bool { return !i.Connected() })
+	require.Error(t, c.Ready(t.Context()))
+	assert.True(t, math.IsNaN(c.lag()), "at once")
 	began := time.Now()
 	i.stop()
 	assert.Less(t, time.Since(began), 3*time.Second)

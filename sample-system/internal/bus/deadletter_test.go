@@ -143,7 +143,6 @@ func TestLetterIsStoredBeforeTheMessageGoes(t *testing.T) {
 	url := bustest.Start(t)
 	b := client(t, url)
 	require.NoError(t, b.JetStream.DeleteStream(t.Context(), DeadStream))
-	var got journal
 	var dead *deadLetters
 	m := &fakeMsg{}
 	start(t, url, func(h *service.Host, b *Bus) { dead = newDeadLetters(h, b, "c") })
@@ -155,7 +154,6 @@ func TestLetterIsStoredBeforeTheMessageGoes(t *testing.T) {
 	require.NoError(t, b.Ensure(t.Context()))
 	assert.Equal(t, "dead", <-done)
 	assert.EqualValues(t, 1, m.terminated.Load())
-	assert.Empty(t, got.all())
 }
 
 // fakeMsg counts what is said about a message.

@@ -16,8 +16,8 @@ var errNotConsuming = errors.New("not consuming")
 
 func (c *Consumer) info(ctx context.Context) (*jetstream.ConsumerInfo, error) {
 	durable := c.durable.Load()
-	if durable == nil {
-		return nil, errNotConsuming
+	if durable == nil || !c.bus.Connected() {
+		return nil, errNotConsuming // at once
 	}
 	ctx, cancel := context.WithTimeout(ctx, infoTime)
 	defer cancel()

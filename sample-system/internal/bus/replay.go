@@ -11,7 +11,7 @@
 // (`shop dlq replay`).
 // Costs: a replayed message comes after younger ones of its key, so consumers
 // must look at the version of what it says.
-// Breaks without it: scenario dlq-replay, TestRedrive. Off switch: D15, headers,
+// Breaks without it: TestRedrive. Off switch: D15, headers,
 // cause and count are lost, so that a message goes round and round.
 
 package bus

@@ -124,3 +124,24 @@ func TestReplayIsForOneConsumer(t *testing.T) {
 	require.ErrorIs(t, b.Replay(t.Context(), l.Seq), ErrNoLetter, "it has left")
 	require.ErrorIs(t, b.Replay(t.Context(), 9999), ErrNoLetter)
 }
+
+// TestLetterThatCannotBeReplayed: the stream refuses it, and those behind it do
+// not wait.
+func TestLetterThatCannotBeReplayed(t *testing.T) {
+	t.Parallel()
+	url := bustest.Start(t)
+	b := client(t, url)
+	for n, size := range []int{maxEvent, 2} {
+		d := &delivery{stream: OrdersStream, Message: Message{Subject: "orders.placed", Seq: uint64(n + 1), Data: make([]byte, size)}}
+		_, err := b.JetStream.PublishMsg(t.Context(), letter(d, "c", errPoison))
+		require.NoError(t, err)
+	}
+	var got journal
+	start(t, url, func(h *service.Host, b *Bus) {
+		b.Consume(h, ConsumerOptions{Name: "c"}, func(_ context.Context, m Message) error { got.add(fmt.Sprint(len(m.Data))); return nil })
+	})
+	eventually(t, func() bool { return got.count("2") == 1 })
+	letters, err := b.Letters(t.Context(), "c")
+	require.NoError(t, err)
+	assert.Len(t, letters, 1, "it stays where people look")
+}

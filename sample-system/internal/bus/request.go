@@ -7,7 +7,7 @@
 // Numbers: 1 s to answer where the caller sets no deadline of its own; 4 requests
 // at work per instance and 64 waiting, for an answer takes well below 1 ms.
 // Costs: no retry, no breaker: for what the caller can do without.
-// Breaks without it: TestRequest. No off switch.
+// Breaks without it: TestRequest, TestServeEnds. No off switch.
 
 package bus
 
@@ -105,20 +105,35 @@ func (b *Bus) Serve(h *service.Host, subject string, answer Answer) {
 		if err != nil {
 			return fmt.Errorf("serve %s: %w", subject, err)
 		}
+		work, cancel := finishing(ctx)
+		defer cancel()
 		var wg sync.WaitGroup
 		for range replyWorkers {
 			wg.Go(func() {
 				for m := range requests {
-					b.reply(ctx, h, m, answer)
+					b.reply(work, h, m, answer)
 				}
 			})
 		}
 		<-ctx.Done()
-		err = sub.Unsubscribe()
+		leave(sub)
 		close(requests)
 		wg.Wait()
-		return err
+		return nil
 	})
+}
+
+// leave ends a subscription when the server has sent all it had for it, or a
+// moment later if the bus is away. Nothing comes after that.
+func leave(sub *nats.Subscription) {
+	closed := sub.StatusChanged(nats.SubscriptionClosed)
+	if sub.Drain() == nil {
+		select {
+		case <-closed:
+		case <-time.After(finishTime):
+		}
+	}
+	_ = sub.Unsubscribe() // no effect when it is drained
 }
 
 func (b *Bus) reply(ctx context.Context, h *service.Host, m *nats.Msg, answer Answer) {

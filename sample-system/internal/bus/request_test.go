@@ -83,6 +83,39 @@ func TestRequest(t *testing.T) {
 	assert.ErrorIs(t, err, ErrNoResponders, "with the bus away it fails at once")
 }
 
+// TestServeEnds: what was asked before the end is answered.
+func TestServeEnds(t *testing.T) {
+	t.Parallel()
+	url := bustest.Start(t)
+	b := client(t, url)
+	const asked = 2 * replyWorkers // half of them wait
+	begun, ending := make(chan struct{}, asked), make(chan struct{})
+	i := start(t, url, func(h *service.Host, b *Bus) {
+		b.Serve(h, "shipping.quote", func(context.Context, []byte) (any, error) {
+			begun <- struct{}{}
+			<-ending
+			return quote{Days: 2}, nil
+		})
+		h.Go("end", func(ctx context.Context) error { <-ctx.Done(); close(ending); return nil })
+	})
+	eventually(t, func() bool { return i.conn.NumSubscriptions() > 0 })
+	require.NoError(t, i.conn.Flush()) // the subscription is known
+	errs := make(chan error, asked)
+	for range asked {
+		go func() { errs <- b.Request(t.Context(), "shipping.quote", question{"tea"}, &quote{}) }()
+	}
+	for range replyWorkers {
+		<-begun
+	}
+	eventually(t, func() bool { return b.conn.Stats().OutMsgs >= asked })
+	require.NoError(t, b.conn.Flush())
+	require.NoError(t, i.conn.Flush()) // all have come
+	i.stop()
+	for range asked {
+		assert.NoError(t, <-errs)
+	}
+}
+
 func FuzzReadReply(f *testing.F) {
 	f.Add([]byte(`{"days":2}`), "")
 	f.Add([]byte(`{`), "x")

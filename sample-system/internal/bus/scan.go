@@ -35,10 +35,7 @@ func (b *Bus) Scan(ctx context.Context, after uint64, f func(Message) error) (la
 	}
 	defer messages.Stop()
 	for last = after; last < end; {
-		msg, err := messages.Next(jetstream.NextMaxWait(scanPatience))
-		if err == nil {
-			err = ctx.Err()
-		}
+		msg, err := next(ctx, messages)
 		if err != nil {
 			return last, fmt.Errorf("read stream behind %d: %w", last, err)
 		}
@@ -52,4 +49,10 @@ func (b *Bus) Scan(ctx context.Context, after uint64, f func(Message) error) (la
 		last = d.Seq
 	}
 	return last, nil
+}
+
+func next(ctx context.Context, messages jetstream.MessagesContext) (jetstream.Msg, error) {
+	ctx, cancel := context.WithTimeout(ctx, scanPatience)
+	defer cancel()
+	return messages.Next(jetstream.NextContext(ctx))
 }

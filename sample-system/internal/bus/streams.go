@@ -22,6 +22,11 @@ const (
 	advisories = "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES." + OrdersStream + "."
 )
 
+// maxEvent bounds a message of the orders, in bytes with its headers: an event
+// is far smaller, and as a dead letter, with more headers, it must still be
+// below what a node takes (256 KB, nats/node.go).
+const maxEvent = 128 << 10
+
 // duplicateWindow is how long a repeated Nats-Msg-Id is recognised: longer
 // than any relay of ours stays away and then repeats what it is unsure of.
 const duplicateWindow = 2 * time.Minute
@@ -30,7 +35,10 @@ const duplicateWindow = 2 * time.Minute
 // Everyone who needs the streams calls it: who comes first does not matter.
 func (b *Bus) Ensure(ctx context.Context) error {
 	return b.insist(ctx, "streams", func(ctx context.Context) error {
-		return errors.Join(b.createStream(ctx, OrdersStream, 256<<20, OrdersSubjects), b.createStream(ctx, DeadStream, 64<<20, DeadPrefix+">", advisories+"*"))
+		return errors.Join(
+			b.createStream(ctx, jetstream.StreamConfig{Name: OrdersStream, Subjects: []string{OrdersSubjects}, MaxBytes: 256 << 20, MaxMsgSize: maxEvent, Replicas: b.replicas()}),
+			b.createStream(ctx, jetstream.StreamConfig{Name: DeadStream, Subjects: []string{DeadPrefix + ">", advisories + "*"}, MaxBytes: 64 << 20, Replicas: b.replicas()}),
+		)
 	})
 }
 
@@ -51,21 +59,20 @@ func (b *Bus) Bucket(ctx context.Context, cfg jetstream.KeyValueConfig) (kv jets
 	return kv, err
 }
 
-func (b *Bus) createStream(ctx context.Context, name string, size int64, subjects ...string) error {
-	cfg := jetstream.StreamConfig{
-		Name: name, Subjects: subjects,
-		Replicas:    b.replicas(),
-		Storage:     jetstream.FileStorage,
-		Duplicates:  duplicateWindow,
-		MaxBytes:    size,
-		AllowDirect: true,
-	}
+// createStream creates a stream or changes it, but never to fewer replicas: who
+// has just lost the connection does not see the cluster.
+func (b *Bus) createStream(ctx context.Context, cfg jetstream.StreamConfig) error {
+	cfg.Storage, cfg.Duplicates, cfg.AllowDirect = jetstream.FileStorage, duplicateWindow, true
 	_, err := b.JetStream.CreateStream(ctx, cfg) // no effect when it is there
 	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-		_, err = b.JetStream.UpdateStream(ctx, cfg)
+		var s jetstream.Stream
+		if s, err = b.JetStream.Stream(ctx, cfg.Name); err == nil {
+			cfg.Replicas = max(cfg.Replicas, s.CachedInfo().Config.Replicas)
+			_, err = b.JetStream.UpdateStream(ctx, cfg)
+		}
 	}
 	if err != nil {
-		return fmt.Errorf("create stream %s: %w", name, err)
+		return fmt.Errorf("create stream %s: %w", cfg.Name, err)
 	}
 	return nil
 }

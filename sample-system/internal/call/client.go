@@ -126,6 +126,9 @@ func (c *Client) do(ctx context.Context, method, path, key string, in any) (repl
 	if err != nil {
 		return Reply{}, "", &notSentError{err}
 	}
+	if ctx.Err() != nil { // or the instance would be blamed for it
+		return Reply{}, "", &notSentError{context.Cause(ctx)}
+	}
 	target, err := c.targets.Pick(c.match)
 	if err != nil {
 		return Reply{}, "", &notSentError{err}

@@ -203,7 +203,8 @@ func TestInstances(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, "callee-2", reply.Instance.Name)
 	}
-	assert.Equal(t, 1, failed)
+	assert.Positive(t, failed)
+	assert.Less(t, failed, 10, "half of the calls, as if all were well")
 	assert.EqualValues(t, 20, hits.Load())
 
 	only := func(name string) *call.Client {
@@ -216,6 +217,30 @@ func TestInstances(t *testing.T) {
 	assert.True(t, call.NotSent(err))
 	assert.True(t, call.Unavailable(err))
 }
+
+// TestNoTimeLeft: a call whose time is up before it begins is not sent, and no
+// instance is to blame for it.
+func TestNoTimeLeft(t *testing.T) {
+	var hits atomic.Int64
+	c := serve(t, func(http.ResponseWriter, *http.Request) { hits.Add(1) })
+	var blamed []error
+	_, client := client(t, targets(func() registry.Target {
+		return registry.Target{Base: c.base(), Done: func(err error) { blamed = append(blamed, err) }}
+	}))
+	ctx, cancel := context.WithTimeout(t.Context(), -time.Second)
+	defer cancel()
+	err := client.Post(ctx, "/x", "key", nil, nil)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	assert.True(t, call.NotSent(err))
+	assert.True(t, call.IsTimeout(err))
+	assert.Empty(t, blamed)
+	assert.Zero(t, hits.Load())
+}
+
+// targets is a choice of one.
+type targets func() registry.Target
+
+func (f targets) Pick(func(registry.Instance) bool) (registry.Target, error) { return f(), nil }
 
 // FuzzAnswer: whatever a callee answers, a call ends, and a success is whole.
 func FuzzAnswer(f *testing.F) {

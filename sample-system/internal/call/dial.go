@@ -13,7 +13,7 @@
 // six answers one after the other, after which nobody has to wait any more.
 // Costs: calls in a pause fail at once, though the callee may just be back; in
 // the first pause, of 50 ms, they wait, so that nobody notices a blip.
-// Breaks without it: TestNoHerdOnRecovery; the scenario that restarts a
+// Breaks without it: TestNoHerdOnRecovery restarts a
 // dependency under load.
 // Off switch: D23. No gate, and no connection is kept: every call dials.
 
@@ -109,7 +109,7 @@ func (d *dialer) enter(ctx context.Context, addr string) (*gate, error) {
 		case <-wait.changed:
 		case <-pause.C:
 		case <-unwanted(ctx):
-			err = context.Canceled
+			err = errGate // net/http may still want it, for a call that it repeats
 		case <-ctx.Done():
 			err = ctx.Err()
 		}

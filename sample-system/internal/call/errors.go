@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-
-	"github.com/failsafe-go/failsafe-go/timeout"
 )
 
 // LostError is a call without an answer. Whether it was executed is unknown,
@@ -39,6 +37,9 @@ func (e *StatusError) Error() string {
 // or one of 500, 502, 503, 504. Only such a call may be retried or sent
 // elsewhere; a refusal would be the same the next time.
 func Unavailable(err error) bool {
+	if err == nil {
+		return false // at once, and without an allocation: it is asked for each call
+	}
 	var status *StatusError
 	if errors.As(err, &status) {
 		switch status.Status {
@@ -57,8 +58,8 @@ type notSentError struct{ err error }
 func (e *notSentError) Error() string { return e.err.Error() }
 func (e *notSentError) Unwrap() error { return e.err }
 
-// NotSent reports whether the callee cannot have seen the call: there was no
-// instance, no place in the pool or no connection to send it on.
+// NotSent reports whether the callee cannot have seen the call: there was no time
+// left, no instance, no place in the pool or no connection to send it on.
 func NotSent(err error) bool {
 	var unsent *notSentError
 	if errors.As(err, &unsent) {
@@ -71,5 +72,5 @@ func NotSent(err error) bool {
 // IsTimeout reports whether time ran out: the caller's, the policy's or the socket's.
 func IsTimeout(err error) bool {
 	var n net.Error
-	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, timeout.ErrExceeded) || errors.As(err, &n) && n.Timeout()
+	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &n) && n.Timeout()
 }

@@ -6,7 +6,7 @@
 // Numbers: the table, one line per callee, is the picture in the README.
 // Costs: a map lookup per request; a new edge must be written here too. While
 // the issuer is away in the last third of a certificate, a handshake per request.
-// Breaks without it: TestWhoMayCallWhom, scenario forbidden-edge. Off switch:
+// Breaks without it: TestWhoMayCallWhom. Off switch:
 // none; all of identity is off without SHOP_IDENTITY=on.
 
 package identity

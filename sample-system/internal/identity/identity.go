@@ -13,7 +13,7 @@
 // Costs: that handshake, a few stat calls for it (rotate.go), and an issuer that
 // must be alive once per certificate lifetime.
 //
-// Breaks without it: TestWhoMayCallWhom, and the scenarios tagged mesh-policy.
+// Breaks without it: TestWhoMayCallWhom.
 //
 // Off switch: all of it is off unless SHOP_IDENTITY=on.
 //

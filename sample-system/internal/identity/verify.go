@@ -4,8 +4,7 @@
 // foreign authority, or with that of somebody else. Both sides check the chain
 // against the shop's own authority, the lifetime, and the name in the URI; host
 // names and the system's roots count for nothing.
-// Numbers: no tolerance for clocks; all processes share one, and the issuer
-// dates certificates back by a minute.
+// Numbers: no tolerance for clocks: all processes share one.
 // Costs: one signature check per connection.
 // Breaks without it: TestHandshakeRefused. Off switch: none, it is not what a
 // shop would lose by accident.

@@ -9,11 +9,13 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// A leader leads for leaseTime after its last renewal. Two renewals of three may
-// be lost; who waits looks often enough that a dead leader is replaced 4 s later.
+// A leader leads for leaseTime after its last renewal. One renewal may be lost,
+// for it is repeated before the leader stops (early, in fence.go); who waits looks
+// often enough that a dead leader is replaced 4 s later.
 const (
 	leaseTime = 3 * time.Second
-	renewal   = leaseTime / 3
+	renewal   = leaseTime / 3 // also the longest that an answer may take
+	again     = leaseTime / 30
 	look      = leaseTime / 6
 )
 

@@ -184,6 +184,7 @@ func (c *candidate) write(t *testing.T, db *store.DB) error {
 // nor after it finds out: each term has one writer. Under D26 it goes on, in the
 // term of who leads now.
 func TestPausedLeader(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name    string
 		defects []string
@@ -211,7 +212,7 @@ func TestPausedLeader(t *testing.T) {
 			c.Heal()
 			if tt.defects == nil {
 				assert.False(t, a.leads(), "by its own clock")
-				require.Eventually(t, func() bool { return a.revision() == 0 }, within, tick)
+				require.Eventually(t, func() bool { return a.held() == 0 }, within, tick)
 			} else {
 				require.Eventually(t, func() bool { n, leading := a.Term(); return leading && n == term }, within, tick)
 			}
@@ -226,8 +227,8 @@ func TestPausedLeader(t *testing.T) {
 	}
 }
 
-// revision is that of the lease it holds; 0 when it knows that it has none.
-func (c *candidate) revision() uint64 {
+// held is the revision of the lease it holds; 0 when it knows that it has none.
+func (c *candidate) held() uint64 {
 	c.Election.mu.Lock()
 	defer c.Election.mu.Unlock()
 	return c.lease.revision

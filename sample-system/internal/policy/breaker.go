@@ -14,9 +14,10 @@
 package policy
 
 import (
+	"context"
+	"errors"
 	"time"
 
-	"github.com/failsafe-go/failsafe-go"
 	"github.com/failsafe-go/failsafe-go/circuitbreaker"
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -32,10 +33,16 @@ const (
 	never           = 365 * 24 * time.Hour
 )
 
+// breaker is that of an edge; without a CircuitBreaker it lets everything pass.
+type breaker struct {
+	circuitbreaker.CircuitBreaker[any]
+	counts func(error) bool
+}
+
 // newBreaker is the breaker that an edge belongs to.
-func newBreaker(h *service.Host, edge string, on bool) []failsafe.Policy[any] {
+func newBreaker(h *service.Host, edge string, on bool) breaker {
 	if !on {
-		return nil
+		return breaker{}
 	}
 	scope := breakerScope(h, edge)
 	b := service.Shared(h, "breaker of "+scope, func() circuitbreaker.CircuitBreaker[any] { return buildBreaker(h, scope) })
@@ -43,7 +50,38 @@ func newBreaker(h *service.Host, edge string, on bool) []failsafe.Policy[any] {
 		h.GaugeFunc("breaker_state", "0 closed, 1 half-open, 2 open.", prometheus.Labels{"edge": edge}, func() float64 { return stateOf(b) })
 		return true
 	})
-	return []failsafe.Policy[any]{b}
+	return breaker{b, countable(h)}
+}
+
+func (b breaker) wrap(f attempt) attempt {
+	if b.CircuitBreaker == nil {
+		return f
+	}
+	return func(ctx context.Context, key string) (any, error) {
+		if ctx.Err() != nil { // will not be sent, and says nothing about the callee
+			return f(ctx, key)
+		}
+		if !b.TryAcquirePermit() {
+			return nil, circuitbreaker.ErrOpen
+		}
+		got, err := f(ctx, key)
+		b.record(err)
+		return got, err
+	}
+}
+
+// record takes note of how an attempt ended. One that its caller has called off
+// says nothing, and failsafe-go knows success and failure only: so it does not
+// count, and a trial must be repeated after another delay.
+func (b breaker) record(err error) {
+	switch {
+	case b.counts(err):
+		b.RecordFailure()
+	case !errors.Is(err, context.Canceled):
+		b.RecordSuccess()
+	case b.IsHalfOpen():
+		b.RecordFailure()
+	}
 }
 
 func buildBreaker(h *service.Host, scope string) circuitbreaker.CircuitBreaker[any] {
@@ -51,10 +89,8 @@ func buildBreaker(h *service.Host, scope string) circuitbreaker.CircuitBreaker[a
 	if h.Defects.Has(defect.BreakerStaysOpen) {
 		delay = never
 	}
-	counts := countable(h)
 	changes := h.Counter("breaker_changes_total", "Changes of a breaker to a state.", "edge", "to")
 	return circuitbreaker.NewBuilder[any]().
-		HandleIf(func(_ any, err error) bool { return counts(err) }).
 		WithFailureThresholdRatio(breakerFailures, breakerWindow).
 		WithSuccessThreshold(breakerTrials).
 		WithDelay(delay).

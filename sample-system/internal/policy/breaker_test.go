@@ -123,6 +123,44 @@ func TestBreakerCounts(t *testing.T) {
 	}
 }
 
+// TestBreakerAndCallsCalledOff: a caller that hangs up shows neither that the
+// callee is well nor that it is not: its trial closes nothing, and in between
+// failures it does not count.
+func TestBreakerAndCallsCalledOff(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, _ context.Context, h *service.Host) {
+		ctx := t.Context()
+		g := policy.New(h, edge, policy.Options{Breaker: true})
+		state := func() float64 { return servicetest.Metric(t, h, "breaker_state") }
+		repeat(ctx, g, 10, nil)
+		for range 5 {
+			assert.Zero(t, state())
+			assert.Equal(t, 3, repeat(ctx, g, 3, errHungUp))
+			repeat(ctx, g, 1, errDown)
+		}
+		assert.Equal(t, 2.0, state(), "five of the last ten that say something")
+
+		time.Sleep(2 * time.Second) // the bubble's clock
+		assert.Equal(t, 1, repeat(ctx, g, 10, errHungUp))
+		assert.Equal(t, 2.0, state(), "no success")
+		time.Sleep(2 * time.Second)
+		assert.Equal(t, 10, repeat(ctx, g, 10, nil), "the next trial decides")
+	})
+}
+
+// TestBreakerAndNoTimeLeft: calls whose time was up before they began, as they
+// are all over a service that is overloaded, do not open the breakers of callees
+// that are well.
+func TestBreakerAndNoTimeLeft(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, ctx context.Context, h *service.Host) {
+		g := policy.New(h, edge, policy.Options{Breaker: true, Retry: three()})
+		over, cancel := context.WithTimeout(ctx, -time.Second)
+		defer cancel()
+		assert.Equal(t, 20, repeat(over, g, 20, errTimeout))
+		assert.Zero(t, servicetest.Metric(t, h, "breaker_state"))
+		assert.Equal(t, 5, repeat(ctx, g, 5, nil))
+	})
+}
+
 // TestBulkhead: a dependency that hangs takes its own pool and no more.
 func TestBulkhead(t *testing.T) {
 	for _, defects := range []string{"", "D24"} {

@@ -9,7 +9,7 @@
 // noticing, stale how old it may be if there is nothing better. At most 10,000
 // keys.
 // Costs: answers as old as fresh allows, and memory.
-// Breaks without it: scenarios cache-flush and catalog-down, TestCache. Off
+// Breaks without it: TestCacheStampede, TestCacheSourceDown. Off
 // switch: D27, no single-flight.
 
 package policy

@@ -3,10 +3,11 @@
 // Answers: a breaker that opens because a client sends nonsense, or stays closed
 // while every call hangs. A refusal (4xx) is the answer of a healthy callee; a
 // timeout, a lost answer and 500, 502, 503, 504 are failures. A caller that has
-// hung up says nothing about the callee.
+// hung up, or had no time left from the start, says nothing about the callee
+// (breaker.go).
 // Numbers: none.
 // Costs: none.
-// Breaks without it: scenarios burst-of-404 and hang, TestBreakerCounts. Off
+// Breaks without it: TestBreakerCounts. Off
 // switch: D12, the other way round: 4xx count and timeouts do not.
 
 package policy

@@ -42,13 +42,14 @@ type Retry struct {
 // outside the breaker, which would take a refusal for lack of room for a success
 // and stay closed while everything hangs.
 type Guard struct {
-	edge    string
-	retry   *retry
-	budget  *budget
-	limited failsafe.Executor[any] // bulkhead and breaker
-	key     keys
-	hedge   hedge
-	timeout timeout
+	edge     string
+	retry    *retry
+	budget   *budget
+	bulkhead failsafe.Executor[any]
+	breaker  breaker
+	key      keys
+	hedge    hedge
+	timeout  timeout
 }
 
 // New builds the guard of an edge, "orders -> payments". Breaker, bulkhead and
@@ -56,13 +57,14 @@ type Guard struct {
 func New(h *service.Host, edge string, o Options) *Guard {
 	extra := newBudget(h, edge)
 	return &Guard{
-		edge:    edge,
-		retry:   newRetry(h, edge, o.Retry, extra),
-		budget:  extra,
-		limited: failsafe.With(append(newBulkhead(h, edge, o.Bulkhead), newBreaker(h, edge, o.Breaker)...)...),
-		key:     newKeys(h),
-		hedge:   newHedge(h, edge, o.Hedge, extra),
-		timeout: newTimeout(h, o.Timeout),
+		edge:     edge,
+		retry:    newRetry(h, edge, o.Retry, extra),
+		budget:   extra,
+		bulkhead: failsafe.With(newBulkhead(h, edge, o.Bulkhead)...),
+		breaker:  newBreaker(h, edge, o.Breaker),
+		key:      newKeys(h),
+		hedge:    newHedge(h, edge, o.Hedge, extra),
+		timeout:  newTimeout(h, o.Timeout),
 	}
 }
 
@@ -89,12 +91,10 @@ type attempt = func(ctx context.Context, key string) (any, error)
 
 func (g *Guard) run(ctx context.Context, key string, f attempt) (any, error) {
 	var seen outcome
-	f = g.hedge.wrap(g.timeout.wrap(guarded(f)))
+	f = g.breaker.wrap(g.hedge.wrap(g.timeout.wrap(guarded(f))))
 	g.budget.earn()
 	got, err := g.retry.run(ctx, func(ctx context.Context, n int) (any, error) {
-		got, err := g.limited.WithContext(ctx).GetWithExecution(func(e failsafe.Execution[any]) (any, error) {
-			return f(e.Context(), g.key(key, n))
-		})
+		got, err := g.bulkhead.WithContext(ctx).Get(func() (any, error) { return f(ctx, g.key(key, n)) })
 		if IsOpen(err) {
 			tracing.Event(ctx, "refused", "edge", g.edge, "cause", err)
 		}

@@ -7,7 +7,7 @@
 // first. Whoever can appear under any number of names must be limited by
 // something else, such as shedding.
 // Costs: a lock for each request.
-// Breaks without it: scenario client-flood, TestRateLimit. Off switch: none.
+// Breaks without it: TestRateLimit. Off switch: none.
 
 package policy
 

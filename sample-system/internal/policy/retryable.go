@@ -5,8 +5,7 @@
 // 409 only adds load, and after a final answer may do harm.
 // Numbers: none.
 // Costs: none.
-// Breaks without it: scenario conflict-once (D04), scenario blip (D05),
-// TestRetryable. Off switches: D04, refusals are repeated too; D05, nothing is.
+// Breaks without it: TestRetryable. Off switches: D04, refusals are repeated too; D05, nothing is.
 
 package policy
 

@@ -11,7 +11,7 @@
 // what is out for longer has left the registry. Then one call is the trial.
 // Costs: up to 30 s of failing first attempts when more than half really died.
 // Breaks without it: TestDeadInstanceLeaves, TestNoMassEviction,
-// TestUnreachableInstanceIsAvoided; the scenarios tagged registry.
+// TestUnreachableInstanceIsAvoided.
 // Off switch: D22. Nobody leaves, whether dead, drained or unreachable.
 
 package registry

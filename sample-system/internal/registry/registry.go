@@ -18,8 +18,8 @@ import (
 )
 
 // leaseTime is how long an entry lives after its last renewal, and so how long
-// a dead instance can stay in the clients' views. Three renewals fit into it:
-// one or two may be lost in a change of the bus's leader without harm.
+// a dead instance can stay in the clients' views. A renewal that is lost in a
+// change of the bus's leader is repeated well before (lease.go).
 const (
 	leaseTime = 3 * time.Second
 	renewal   = time.Second

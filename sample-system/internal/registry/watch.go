@@ -8,8 +8,7 @@
 // way the client asks anew. That also finds a registry that lost its memory.
 // Costs: per client and service one consumer on the bus and, per instance, one
 // message per second.
-// Breaks without it: TestRegistryAway, TestRegistryLosesANode; the scenarios
-// tagged registry.
+// Breaks without it: TestRegistryAway, TestRegistryLosesANode.
 // Off switch: none of its own; see D22 in evict.go.
 
 package registry

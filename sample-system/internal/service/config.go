@@ -55,20 +55,6 @@ func FromEnv(service string, getenv func(string) string, log io.Writer) (Config,
 	return cfg, nil
 }
 
-// URL is the base address of another service that has one, from the variable
-// that names it: a URL or a bare host:port.
-func (c Config) URL(variable string) (string, error) {
-	v, err := c.Addresses(variable)
-	if err != nil {
-		return "", err
-	}
-	v = strings.TrimRight(v, "/")
-	if !strings.Contains(v, "://") {
-		v = "http://" + v
-	}
-	return v, nil
-}
-
 // Addresses is the list of ways to the instances of another service, as it
 // stands in the variable that names it, separated by commas.
 func (c Config) Addresses(variable string) (string, error) {

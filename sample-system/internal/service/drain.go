@@ -11,7 +11,7 @@
 // SIGKILL. Nobody waits for clients of a service that has no hooks: then there
 // is nothing that they could notice.
 // Costs: a restart takes half a second longer.
-// Breaks without it: scenario rolling-restart, TestDrain. Off switch: D38, cuts
+// Breaks without it: TestDrain. Off switch: D38, cuts
 // off connections at once and tells nobody.
 
 package service

@@ -186,11 +186,11 @@ func (s *health) handleLive(w http.ResponseWriter, _ *http.Request) {
 func (h *Host) handleReady(w http.ResponseWriter, _ *http.Request) {
 	checks := h.health.report()
 	if err := h.Ready(); err != nil {
-		write(w, http.StatusServiceUnavailable, problemType, struct {
+		_ = write(w, http.StatusServiceUnavailable, problemType, struct {
 			Problem
 			Checks []checkReport `json:"checks"`
 		}{Problem{Status: http.StatusServiceUnavailable, Title: "not ready", Detail: err.Error()}, checks})
 		return
 	}
-	write(w, http.StatusOK, "application/json", report{"ready", checks})
+	_ = write(w, http.StatusOK, "application/json", report{"ready", checks})
 }

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -21,21 +22,23 @@ func (h *Host) Handle(pattern string, serve Handler) {
 	_, route, _ := strings.Cut(pattern, " ")
 	h.business.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		started := time.Now()
-		sw := &statusWriter{ResponseWriter: w, status: http.StatusOK}
+		sw := &statusWriter{ResponseWriter: w}
 		ctx, cancel, caller := deadline.From(r, h.Defects)
 		defer cancel()
 		ctx, end := h.Tracer.Server(r.WithContext(ctx), route)
 		ctx = WithOperation(ctx, OperationOf(r))
 		r = r.WithContext(ctx)
 
+		defer func() { // also when the answer is cut off
+			took, status := time.Since(started), cmp.Or(sw.status, http.StatusOK)
+			h.meters.request(route, method(r), status, took)
+			if caller.Gone() {
+				h.meters.late.WithLabelValues(route).Inc()
+			}
+			end(status)
+			h.Logger.DebugContext(ctx, "request", "route", pattern, "status", status, "took", took)
+		}()
 		h.answer(sw, r, func() error { return h.admitted(sw, r, route, serve) })
-		took := time.Since(started)
-		h.meters.request(route, r.Method, sw.status, took)
-		if caller.Gone() {
-			h.meters.late.WithLabelValues(route).Inc()
-		}
-		end(sw.status)
-		h.Logger.DebugContext(ctx, "request", "route", pattern, "status", sw.status, "took", took)
 	})
 }
 
@@ -43,7 +46,8 @@ func (h *Host) Handle(pattern string, serve Handler) {
 // on the operations listener.
 func (h *Host) HandleOps(pattern string, serve Handler) {
 	h.ops.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-		h.answer(&statusWriter{ResponseWriter: w}, r, func() error { return serve(w, r) })
+		sw := &statusWriter{ResponseWriter: w}
+		h.answer(sw, r, func() error { return serve(sw, r) })
 	})
 }
 
@@ -79,7 +83,8 @@ func (h *Host) expired(route string) Problem {
 	}.NotExecuted()
 }
 
-// answer sends the error of serve, or of its panic, as a problem.
+// answer sends the error of serve, or of its panic, as a problem. If the answer
+// has begun, the connection is cut: half of one must not pass for a whole one.
 func (h *Host) answer(w *statusWriter, r *http.Request, serve func() error) {
 	h.lastAnswer(w.Header())
 	err := guarded(serve)
@@ -89,6 +94,10 @@ func (h *Host) answer(w *statusWriter, r *http.Request, serve func() error) {
 	p := Problem{Status: http.StatusInternalServerError, Title: "internal error"}
 	if !errors.As(err, &p) {
 		h.Logger.ErrorContext(r.Context(), "request failed", "path", r.URL.Path, "error", err)
+	}
+	if w.status != 0 {
+		w.status = p.Status
+		panic(http.ErrAbortHandler)
 	}
 	p.Instance = OperationFrom(r.Context()).ID
 	WriteProblem(w, p)
@@ -145,16 +154,22 @@ func (w *headOnly) Header() http.Header         { return w.header }
 func (w *headOnly) Write(b []byte) (int, error) { return len(b), nil }
 func (w *headOnly) WriteHeader(status int)      { w.status = status }
 
-// statusWriter remembers the status for metrics.
+// statusWriter remembers the status, for metrics and to know whether it is out.
 type statusWriter struct {
 	http.ResponseWriter
-	status int
+	status int // 0: nothing has been sent
 }
 
 // WriteHeader remembers status.
 func (w *statusWriter) WriteHeader(status int) {
 	w.status = status
 	w.ResponseWriter.WriteHeader(status)
+}
+
+// Write remembers the status that it implies.
+func (w *statusWriter) Write(b []byte) (int, error) {
+	w.status = cmp.Or(w.status, http.StatusOK)
+	return w.ResponseWriter.Write(b)
 }
 
 // Unwrap is for http.ResponseController.

@@ -48,19 +48,24 @@ func Invalid(detail string, errors ...string) Problem {
 
 // WriteProblem sends an error answer.
 func WriteProblem(w http.ResponseWriter, p Problem) {
-	write(w, p.Status, problemType, p)
+	_ = write(w, p.Status, problemType, p) // it can be encoded
 }
 
-// WriteJSON sends v.
+// WriteJSON sends v. If v cannot be encoded, that is the error, and nothing has
+// been sent.
 func WriteJSON(w http.ResponseWriter, status int, v any) error {
-	write(w, status, "application/json", v)
-	return nil
+	return write(w, status, "application/json", v)
 }
 
-func write(w http.ResponseWriter, status int, contentType string, v any) {
+func write(w http.ResponseWriter, status int, contentType string, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("encode answer: %w", err)
+	}
 	w.Header().Set("Content-Type", contentType)
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(v) // the status is out; a reader that is gone needs no answer
+	_, _ = w.Write(append(b, '\n')) // the status is out; a reader that is gone needs no answer
+	return nil
 }
 
 // ReadJSON decodes a request body strictly: at most MaxBody bytes, one value,

@@ -6,7 +6,7 @@
 // across processes by either.
 // Numbers: none.
 // Costs: about 1 us a line; a request that succeeds writes none.
-// Breaks without it: TestLogCarriesTrace, scenarios tagged logs. Off switch:
+// Breaks without it: TestLogCarriesTrace. Off switch:
 // none.
 
 package service

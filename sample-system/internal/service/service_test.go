@@ -3,6 +3,8 @@ package service_test
 import (
 	"context"
 	"errors"
+	"io"
+	"math"
 	"net/http"
 	"strings"
 	"testing"
@@ -60,6 +62,33 @@ func TestErrorsAreProblems(t *testing.T) {
 	assert.Contains(t, metrics, `http_server_request_duration_seconds_count{code="404",method="GET",route="other"} 1`)
 }
 
+// TestAnswerIsWholeOrNone: what cannot be encoded is an error and not an empty
+// success, and an answer that fails half-way is cut off; both are measured.
+func TestAnswerIsWholeOrNone(t *testing.T) {
+	h := servicetest.StartHost(t, func(_ context.Context, h *service.Host) error {
+		h.Handle("GET /nan", func(w http.ResponseWriter, _ *http.Request) error { return service.WriteJSON(w, 200, math.NaN()) })
+		h.Handle("GET /half", func(w http.ResponseWriter, _ *http.Request) error {
+			_, err := io.WriteString(w, `[1,2`)
+			return errors.Join(err, errors.New("no more rows"))
+		})
+		return nil
+	}, servicetest.Config(t, nil))
+	url := "http://" + h.Addr()
+	code, body := servicetest.Get(t, url+"/nan")
+	assert.Equal(t, 500, code)
+	assert.Contains(t, body, "internal error")
+	resp, err := http.Get(url + "/half")
+	if err == nil {
+		_, err = io.ReadAll(resp.Body)
+		resp.Body.Close()
+	}
+	assert.Error(t, err, "half an answer looks whole")
+	_, metrics := servicetest.Get(t, url+"/metrics")
+	assert.Contains(t, metrics, `http_server_request_duration_seconds_count{code="500",method="GET",route="/nan"} 1`)
+	assert.Contains(t, metrics, `http_server_request_duration_seconds_count{code="500",method="GET",route="/half"}`)
+	assert.NotContains(t, metrics, `code="200",method="GET",route="/half"`)
+}
+
 // TestOpsApart: what is asked about a service is not on its business listener.
 func TestOpsApart(t *testing.T) {
 	cfg := servicetest.Config(t, nil)
@@ -106,7 +135,7 @@ func TestFromEnv(t *testing.T) {
 	list, err := cfg.Addresses("PAYMENTS_URL")
 	require.NoError(t, err)
 	assert.Equal(t, "a:1,http://b:2/", list)
-	_, err = cfg.URL("NOBODY_URL")
+	_, err = cfg.Addresses("NOBODY_URL")
 	assert.EqualError(t, err, "configure orders-2: NOBODY_URL is not set, want a URL or a list of them")
 	env["SHOP_CONCURRENCY"] = "many"
 	_, err = service.FromEnv("orders", getenv, nil)

@@ -13,7 +13,7 @@
 // and no more. At most 1024 wait, to bound memory. SHOP_CONCURRENCY sets another
 // number of requests in work.
 // Costs: a 503 for what could have been served had it waited.
-// Breaks without it: scenario overload, TestShedding. Off switch: D29, a queue
+// Breaks without it: TestShedding. Off switch: D29, a queue
 // without bounds that everybody waits in to the end.
 
 package service

@@ -38,14 +38,8 @@ func openSQLite(h *service.Host, name, _ string) (*DB, error) {
 	}
 	dsn := "file:" + (&url.URL{Path: filepath.Join(dir, name+".db")}).EscapedPath() +
 		"?_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)"
-	write, err := sql.Open("sqlite", dsn+"&_pragma=busy_timeout(8)&_txlock=immediate")
-	if err != nil {
-		return nil, err
-	}
-	read, err := sql.Open("sqlite", dsn+"&_pragma=busy_timeout(200)&_pragma=query_only(1)")
-	if err != nil {
-		return nil, errors.Join(err, write.Close())
-	}
+	write := sql.OpenDB(&connector{dsn: dsn + "&_pragma=busy_timeout(8)&_txlock=immediate"})
+	read := sql.OpenDB(&connector{dsn: dsn + "&_pragma=busy_timeout(200)&_pragma=query_only(1)"})
 	return &DB{
 		lane:  make(chan struct{}, 1),
 		write: newPool(h, write, "write", 1), read: newPool(h, read, "read", 4), dialect: sqliteDialect,

@@ -11,7 +11,7 @@
 // passed on and logged; with it every trace is exported, since the one that
 // failed is not known before it ends.
 //
-// Breaks without it: TestOneTrace here, and the scenarios tagged tracing.
+// Breaks without it: TestOneTrace here.
 //
 // Off switch: none; without the endpoint nothing is exported.
 package tracing

@@ -72,27 +72,40 @@ func unprivileged(name string) (*syscall.Credential, error) {
 }
 
 // Folder makes a folder that belongs to the server's user, who must be able to
-// pass through the folders above it.
+// pass through the folders above it; those that are not there are made so.
 func (i *Installation) Folder(path string) error {
-	if err := os.MkdirAll(path, 0o700); err != nil {
+	if i.as == nil {
+		return os.MkdirAll(path, 0o700)
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o711); err != nil {
 		return err
 	}
-	if i.as == nil {
-		return nil
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return err
 	}
 	if err := os.Chown(path, int(i.as.Uid), int(i.as.Gid)); err != nil {
 		return err
 	}
+	closed, err := closedAbove(path)
+	if err != nil || len(closed) == 0 {
+		return err
+	}
+	return fmt.Errorf("PostgreSQL does not run as root, and uid %d that it runs as cannot pass through %s: open it (chmod o+x) or keep the data elsewhere",
+		i.as.Uid, strings.Join(closed, ", "))
+}
+
+// closedAbove are the folders above path that not everybody can pass through.
+func closedAbove(path string) (closed []string, err error) {
 	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
 		info, err := os.Stat(dir)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if info.Mode().Perm()&0o001 == 0 {
-			return fmt.Errorf("folder %s is closed to the user that PostgreSQL runs as: chmod o+x", dir)
+			closed = append(closed, dir)
 		}
 		if dir == filepath.Dir(dir) {
-			return nil
+			return closed, nil
 		}
 	}
 }
