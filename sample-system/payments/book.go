@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"squall/sample-system/internal/backoff"
 	"squall/sample-system/internal/leader"
 	"squall/sample-system/internal/store"
 )
@@ -78,8 +79,14 @@ type attempt struct {
 }
 
 type book struct {
-	db *store.DB
+	db    *store.DB
+	owing chan struct{} // signalled when there is something to void or refund
 }
+
+func newBook(db *store.DB) *book { return &book{db: db, owing: make(chan struct{}, 1)} }
+
+// owes wakes this instance's reconciler.
+func (b *book) owes() { backoff.Signal(b.owing) }
 
 // rower is the database, or a transaction on it.
 type rower interface {
@@ -129,9 +136,10 @@ func (b *book) begin(ctx context.Context, key, order, provider string) (attempt,
 // provider gets a void and the other answer stands. An order that was refunded
 // meanwhile gets its money back at once.
 func (b *book) charged(ctx context.Context, a attempt) (r result, err error) {
+	var found bool
 	err = b.db.Tx(ctx, func(tx *store.Tx) error {
-		earlier, found, err := resultOf(ctx, tx, a.key, a.order)
-		if err != nil {
+		var earlier result
+		if earlier, found, err = resultOf(ctx, tx, a.key, a.order); err != nil {
 			return err
 		}
 		if r = earlier; found && r.status != statusRefunded {
@@ -145,6 +153,9 @@ func (b *book) charged(ctx context.Context, a attempt) (r result, err error) {
 	})
 	if err != nil {
 		return result{}, fmt.Errorf("book attempt %s: %w", a.id, err)
+	}
+	if found {
+		b.owes()
 	}
 	return r, nil
 }
@@ -199,6 +210,9 @@ func (b *book) giveUp(ctx context.Context, a attempt, state string) error {
 	})
 	if err != nil {
 		return fmt.Errorf("give up attempt %s as %s: %w", a.id, state, err)
+	}
+	if state == attemptVoid {
+		b.owes()
 	}
 	return nil
 }

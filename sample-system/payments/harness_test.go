@@ -100,7 +100,7 @@ func start(t *testing.T, defects ...string) (payments string, primary, backup *t
 func openBook(t *testing.T, h *service.Host) *book {
 	db, err := store.Open(h, "payments", schema)
 	require.NoError(t, err)
-	return &book{db: db}
+	return newBook(db)
 }
 
 // fallback is the providers of a shop as the parts below Setup see them.

@@ -36,10 +36,9 @@ const (
 )
 
 type charges struct {
-	book      *book
-	provider  *fallback
-	reconcile func()             // there is something to void or refund
-	running   singleflight.Group // spares the database those who wait in the same process
+	book     *book
+	provider *fallback
+	running  singleflight.Group // spares the database those who wait in the same process
 }
 
 // charge takes the money at most once per key.
@@ -55,7 +54,6 @@ func (c *charges) charge(ctx context.Context, key string, req ChargeRequest) (re
 		}
 		ctx := store.Begun(ctx)
 		r, err = c.provider.charge(ctx, key, req)
-		c.reconcile()
 		if err != nil || r.status == statusUnavailable {
 			err = errors.Join(err, c.book.release(ctx, key, owner))
 		}
@@ -82,7 +80,9 @@ func (c *charges) claim(ctx context.Context, key, order, owner string) (r result
 
 // claim finds the answer to a key, or else claims the key if nobody else has.
 func (b *book) claim(ctx context.Context, key, order, owner string, now time.Time) (r result, found, mine bool, err error) {
+	var interrupted int64
 	err = b.db.Tx(ctx, func(tx *store.Tx) error {
+		interrupted = 0
 		if r, found, err = resultOf(ctx, tx, key, order); err != nil || found {
 			return err
 		}
@@ -92,11 +92,14 @@ func (b *book) claim(ctx context.Context, key, order, owner string, now time.Tim
 		if mine = n > 0; err != nil || !mine {
 			return err
 		}
-		_, err = tx.Exec(ctx, `UPDATE attempts SET state = 'void' WHERE key = ? AND state = 'sent'`, key)
+		interrupted, err = tx.Exec(ctx, `UPDATE attempts SET state = 'void' WHERE key = ? AND state = 'sent'`, key)
 		return err
 	})
 	if err != nil {
 		return result{}, false, false, fmt.Errorf("claim charge %s: %w", key, err)
+	}
+	if interrupted > 0 {
+		b.owes()
 	}
 	return r, found, mine, nil
 }

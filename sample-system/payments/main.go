@@ -24,15 +24,15 @@ func Setup(_ context.Context, h *service.Host) error {
 	if err != nil {
 		return err
 	}
-	b := &book{db: db}
+	b := newBook(db)
 	providers, err := newFallback(h, b)
 	if err != nil {
 		return err
 	}
 	r := newReconciler(h, b, providers, leader.Elect(h, nats, election))
 	p := &payments{
-		charges: &charges{book: b, provider: providers, reconcile: r.wake},
-		refunds: newRefunds(h, b, r.wake),
+		charges: &charges{book: b, provider: providers},
+		refunds: newRefunds(h, b),
 	}
 	h.Handle("POST /charges", p.handleCharge)
 	h.Handle("POST /refunds", p.handleRefund)

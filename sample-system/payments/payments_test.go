@@ -237,7 +237,8 @@ func TestInterruptedAttempts(t *testing.T) {
 		require.NoError(t, err)
 		young, err := b.begin(t.Context(), "young", "young", "psp-primary")
 		require.NoError(t, err)
-		require.NoError(t, newReconciler(h, b, s.fallback(h, b), leading(1)).round(t.Context(), 1))
+		_, err = newReconciler(h, b, s.fallback(h, b), leading(1)).look(t.Context())
+		require.NoError(t, err)
 		for _, a := range []struct {
 			attempt
 			want string
@@ -266,7 +267,8 @@ func TestReconcilerIsFenced(t *testing.T) {
 			a, err := b.begin(t.Context(), "a", "a", "psp-primary")
 			require.NoError(t, err)
 			require.NoError(t, b.giveUp(t.Context(), a, attemptVoid))
-			require.ErrorIs(t, r.round(t.Context(), int64(term)), want)
+			_, err = r.round(t.Context(), int64(term))
+			require.ErrorIs(t, err, want)
 		}
 		_, body := servicetest.Get(t, s.instance()+"/audit/reversals")
 		var rows []audit.Row

@@ -21,13 +21,12 @@ import (
 )
 
 type refunds struct {
-	book      *book
-	twice     bool // D18
-	reconcile func()
+	book  *book
+	twice bool // D18
 }
 
-func newRefunds(h *service.Host, b *book, reconcile func()) *refunds {
-	return &refunds{book: b, twice: h.Defects.Has(defect.RefundTwice), reconcile: reconcile}
+func newRefunds(h *service.Host, b *book) *refunds {
+	return &refunds{book: b, twice: h.Defects.Has(defect.RefundTwice)}
 }
 
 // refund gives back whatever was charged for the order, once. When it returns,
@@ -44,7 +43,7 @@ func (r *refunds) refund(ctx context.Context, order string) error {
 	if err != nil {
 		return fmt.Errorf("refund order %s: %w", order, err)
 	}
-	r.reconcile()
+	r.book.owes()
 	return nil
 }
 

@@ -94,6 +94,6 @@ func TestLostRenewal(t *testing.T) {
 	require.NoError(t, err)
 	require.Eventually(t, func() bool {
 		next, err := kv.Get(t.Context(), "test.test")
-		return err == nil && next.Revision() > first.Revision() && next.Created().Sub(first.Created()) < leaseTime-renewal/2
+		return err == nil && next.Revision() > first.Revision() && next.Created().Sub(first.Created()) < leaseTime-answer/3
 	}, leaseTime, 20*time.Millisecond)
 }

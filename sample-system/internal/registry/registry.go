@@ -22,7 +22,7 @@ import (
 // change of the bus's leader is repeated well before (lease.go).
 const (
 	leaseTime = 3 * time.Second
-	renewal   = time.Second
+	renewal   = 1300 * time.Millisecond
 )
 
 // bucket is in memory: what it holds is three seconds old at most, and comes

@@ -3,7 +3,7 @@
 // Answers: the registry must not be needed for a call. The view is kept up by a
 // watch; when the registry cannot be reached, calls go on with the last known
 // addresses, at first those of the environment.
-// Numbers: each live instance renews its entry every second, so a watch that is
+// Numbers: each live instance renews its entry every 1.3 s, so a watch that is
 // silent for as long as a lease (3 s) has broken, or nobody is alive; either
 // way the client asks anew. That also finds a registry that lost its memory.
 // Costs: per client and service one consumer on the bus and, per instance, one

@@ -38,7 +38,7 @@ func openSQLite(h *service.Host, name, _ string) (*DB, error) {
 	}
 	dsn := "file:" + (&url.URL{Path: filepath.Join(dir, name+".db")}).EscapedPath() +
 		"?_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)"
-	write := sql.OpenDB(&connector{dsn: dsn + "&_pragma=busy_timeout(8)&_txlock=immediate"})
+	write := sql.OpenDB(&connector{dsn: dsn + "&_pragma=busy_timeout(8)"})
 	read := sql.OpenDB(&connector{dsn: dsn + "&_pragma=busy_timeout(200)&_pragma=query_only(1)"})
 	return &DB{
 		lane:  make(chan struct{}, 1),

@@ -101,8 +101,15 @@ func (db *DB) Close() error {
 
 // Ping reports whether the database answers.
 func (db *DB) Ping(ctx context.Context) error {
-	var one int
-	return db.QueryRow(ctx, `SELECT 1`).Scan(&one)
+	conn, err := db.read.take(ctx)
+	if err != nil {
+		return err
+	}
+	defer db.read.give(conn)
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	_, err = conn.ExecContext(ctx, `SELECT 1`) // as a query it would need two more goroutines
+	return db.dialect.shape(err)
 }
 
 // Exec runs one statement and returns the number of rows it changed.
