@@ -40,8 +40,9 @@ test-k6: k6 ## run the tests of the k6 extension, and of its driver with the rea
 	cd runner/load/xk6-squall && CGO_ENABLED=0 go test ./...
 	SQUALL_K6=$$($(K6)) go test -tags k6 ./runner/load
 
-test-e2e: build k6 ## run the tests that boot the shop: killed, interrupted and silent runners, runs without evidence
+test-e2e: build k6 ## run the tests that boot the shop: killed, interrupted and silent runners, runs without evidence, its variants
 	SQUALL_K6=$$($(K6)) go test -tags e2e ./runner/app
+	go test -tags e2e ./sample-system
 
 lint: ## formatting, vet and staticcheck (pinned in go.mod)
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt would change:"; gofmt -l $$(git ls-files '*.go'); exit 1; }

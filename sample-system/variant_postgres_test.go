@@ -12,6 +12,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"squall/sample-system/internal/storetest"
 )
 
 // onPostgres are the services with an edge to it in system.yaml.
@@ -19,6 +21,9 @@ var onPostgres = []string{"users", "catalog", "reviews", "inventory", "orders", 
 
 // TestVariantPostgres: one database server for all services, with a standby.
 func TestVariantPostgres(t *testing.T) {
+	if !storetest.HavePostgres(t) {
+		return
+	}
 	s := startShop(t, variant{
 		also: []member{{"postgres", []string{"postgres-1", "postgres-2"}}},
 		env: func(s *shop, name string) []string {

@@ -190,17 +190,24 @@ func (a *app) live() bool {
 }
 
 // stateDir holds what must survive a dead run: environments and locks.
-func (a *app) stateDir() string {
-	if d := a.Env("SQUALL_STATE"); d != "" {
+func (a *app) stateDir() string { return stateDir(a.Env, os.Geteuid()) }
+
+// stateDir of root is a system's, as its home is usually closed to others: a
+// service may have to hand its data to another user, as PostgreSQL demands.
+func stateDir(env func(string) string, uid int) string {
+	if d := env("SQUALL_STATE"); d != "" {
 		return d
 	}
-	if d := a.Env("XDG_STATE_HOME"); d != "" {
+	if d := env("XDG_STATE_HOME"); d != "" {
 		return filepath.Join(d, "squall")
 	}
-	if d := a.Env("HOME"); d != "" {
+	if uid == 0 {
+		return "/var/lib/squall"
+	}
+	if d := env("HOME"); d != "" {
 		return filepath.Join(d, ".local", "state", "squall")
 	}
-	return filepath.Join(os.TempDir(), fmt.Sprintf("squall-%d", os.Getuid()))
+	return filepath.Join(os.TempDir(), fmt.Sprintf("squall-%d", uid))
 }
 
 // cacheDir holds what can be made again: the k6 binary.

@@ -100,6 +100,6 @@ func (s *scaler) act(n int, why string) {
 }
 
 func (s *scaler) note(direction string, effect int, name, why string) {
-	s.log.Info("scaled "+direction, "instance", name, "why", why)
+	s.log.Info("scaled "+direction, "name", name, "why", why)
 	s.book.add(direction, effect, name, why)
 }
