@@ -3,8 +3,8 @@
 // Answers: work that two instances would do twice or in the wrong order, and
 // that must go on when one of them dies.
 // Numbers: lease 3 s, renewed every second, and 0.1 s after a renewal that failed
-// or had no answer for a second; who waits looks every 0.5 s. A leader that dies is
-// replaced within 4 s, one that is stopped in good order within 0.5 s.
+// or had no answer for a second; who waits looks every second. A leader that dies is
+// replaced within 4 s, one that is stopped in good order within a second.
 // Costs: one write per second and election; while nobody leads, nothing of it is
 // done. A bus without a majority has no leader.
 // Breaks without it: TestOneLeads, TestCutOffLeaderStops.

@@ -16,7 +16,7 @@ const (
 	leaseTime = 3 * time.Second
 	renewal   = leaseTime / 3 // also the longest that an answer may take
 	again     = leaseTime / 30
-	look      = leaseTime / 6
+	look      = leaseTime / 3
 )
 
 // bucket is in files, for terms must go on rising after the whole bus was

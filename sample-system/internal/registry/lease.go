@@ -2,11 +2,11 @@
 //
 // Answers: an instance that dies, hangs or is cut off cannot say goodbye. Its
 // entry lives by being renewed, so it ends by itself.
-// Numbers: renewed every 1.3 s, for 3 s. One that has failed, or had no answer for
+// Numbers: renewed every 1.8 s, for 4 s. One that has failed, or had no answer for
 // a second, is repeated after 100 ms: one may be lost without harm, the next then
-// has 0.6 s; and nobody sends traffic before the first. An instance that is not
+// has 1.1 s; and nobody sends traffic before the first. An instance that is not
 // ready asks itself again as often.
-// Costs: one write of about 150 bytes per instance and 1.3 s, to three nodes: in an
+// Costs: one write of about 150 bytes per instance and 1.8 s, to three nodes: in an
 // idle shop most of what the bus does.
 // Breaks without it: TestDeadInstanceLeaves, TestDrainingInstanceLeaves.
 // Off switch: none of its own; under D22 (evict.go) clients ignore its end.

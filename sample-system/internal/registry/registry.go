@@ -21,11 +21,11 @@ import (
 // a dead instance can stay in the clients' views. A renewal that is lost in a
 // change of the bus's leader is repeated well before (lease.go).
 const (
-	leaseTime = 3 * time.Second
-	renewal   = 1300 * time.Millisecond
+	leaseTime = 4 * time.Second
+	renewal   = 1800 * time.Millisecond
 )
 
-// bucket is in memory: what it holds is three seconds old at most, and comes
+// bucket is in memory: what it holds is four seconds old at most, and comes
 // back by itself. In a cluster it has three replicas and outlives a node. The
 // markers tell the watchers of a lease that ran out.
 var bucket = jetstream.KeyValueConfig{

@@ -3,8 +3,8 @@
 // Answers: the registry must not be needed for a call. The view is kept up by a
 // watch; when the registry cannot be reached, calls go on with the last known
 // addresses, at first those of the environment.
-// Numbers: each live instance renews its entry every 1.3 s, so a watch that is
-// silent for as long as a lease (3 s) has broken, or nobody is alive; either
+// Numbers: each live instance renews its entry every 1.8 s, so a watch that is
+// silent for as long as a lease (4 s) has broken, or nobody is alive; either
 // way the client asks anew. That also finds a registry that lost its memory.
 // Costs: per client and service one consumer on the bus and, per instance, one
 // message per second.
