@@ -1,5 +1,6 @@
 // Customers sign in, browse, look at a product, check out, look at their orders
 // and now and then think better of it (open model: one journey per arrival).
+import exec from 'k6/execution';
 import http from 'k6/http';
 import { operation } from 'k6/x/squall';
 
@@ -56,7 +57,8 @@ function whole(res) {
 
 export default function () {
   const customer = `customer-${__VU}`;
-  const sku = skus[__ITER % skus.length];
+  const journey = exec.scenario.iterationInTest;
+  const sku = skus[journey % skus.length];
   const body = (v) => JSON.stringify(v);
 
   const signin = step('signin', '', (p) => http.post(`${shop}/signin`, body({ user: customer, password: 'squall' }), p), is(200), answered);
@@ -65,7 +67,7 @@ export default function () {
   step('page', token, (p) => http.get(`${shop}/products/${sku}`, p), whole, answered);
   const bought = step('checkout', token, (p) => http.post(`${shop}/checkout`, body({ items: [{ sku, qty: 1 }], customer }), p), is(201), decided);
   step('orders', token, (p) => http.get(`${shop}/customers/${customer}/orders`, p), is(200), answered);
-  if (__ITER % 10 === 0 && bought.res.status === 201) {
+  if (journey % 10 === 0 && bought.res.status === 201) {
     step('cancel', token, (p) => http.post(`${shop}/orders/${bought.id}/cancel`, null, p), is(200), decided);
   }
 }
