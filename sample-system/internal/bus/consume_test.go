@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,13 +22,16 @@ func TestInstancesShareMessages(t *testing.T) {
 	url := bustest.Start(t)
 	b := client(t, url)
 	var got [2]journal
+	begun := [2]chan struct{}{make(chan struct{}), make(chan struct{})}
+	var once [2]sync.Once
 	var consumers [2]*Consumer
 	var instances [2]*instance
 	for i := range got {
 		instances[i] = start(t, url, func(h *service.Host, b *Bus) {
 			consumers[i] = b.Consume(h, ConsumerOptions{Name: "c", Subjects: []string{"orders.confirmed"}}, func(_ context.Context, m Message) error {
 				got[i].add(id(m))
-				time.Sleep(time.Millisecond) // work
+				once[i].Do(func() { close(begun[i]) })
+				<-begun[1-i] // the work lasts until the other has some, too
 				return nil
 			})
 		})
@@ -104,12 +108,13 @@ func pending(t *testing.T, b *Bus, consumer string) int {
 func TestStopFinishesWhatIsInHand(t *testing.T) {
 	url := bustest.Start(t)
 	b := client(t, url)
-	taken := make(chan struct{}, 10)
+	taken, ending := make(chan struct{}, 10), make(chan struct{})
 	var got journal
 	first := start(t, url, func(h *service.Host, b *Bus) {
+		h.OnDrain(func(context.Context) { close(ending) })
 		b.Consume(h, ConsumerOptions{Name: "c", Workers: 1}, func(_ context.Context, m Message) error {
 			taken <- struct{}{}
-			time.Sleep(50 * time.Millisecond) // work
+			<-ending // the work lasts until the end has begun
 			got.add(id(m))
 			return nil
 		})
