@@ -52,6 +52,18 @@ func (Choice) ScalarDoc() (name, example, pattern string) {
 	return "switch", "identity", patterns["name"].re.String()
 }
 
+// decodeNode takes one name as well as a list.
+func (s *SwitchNames) decodeNode(d *decoder, n *yaml.Node, name string) {
+	var names []string
+	if n = resolve(n); n.Kind == yaml.ScalarNode && !isNull(n) {
+		names = make([]string, 1)
+		d.value(reflect.ValueOf(&names[0]).Elem(), n, name)
+	} else {
+		d.value(reflect.ValueOf(&names).Elem(), n, name)
+	}
+	*s = names
+}
+
 // decodeNode keeps edges in the order of the file.
 func (es *Edges) decodeNode(d *decoder, n *yaml.Node, name string) {
 	n = resolve(n)

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -97,6 +98,9 @@ func TestGoodSystem(t *testing.T) {
 	assert.Equal(t, []any{"Checkouts succeed", 0.99, 9}, []any{good.Title, good.Target, good.Pos.Line})
 	byRef := s.SLOs["checkout-reply"]
 	assert.Equal(t, []any{"", `sum(squall_operations_total{outcome="unknown"})`, 0.995}, []any{byRef.Good, byRef.Bad, byRef.Target})
+	assert.Equal(t, map[string]AlertRule{"CheckoutsFail": {
+		Expr: `sum(rate(squall_operations_total{outcome="failed"}[1m])) > 1`, For: 90 * time.Second}}, s.Alerts, "no recording rules")
+	assert.Equal(t, []string{"testdata/good/alerts/checkout.yaml"}, s.AlertFiles)
 }
 
 func TestLoadUnreadable(t *testing.T) {

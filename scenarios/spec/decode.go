@@ -34,7 +34,7 @@ func (d *decoder) fail(n *yaml.Node, format string, args ...any) {
 }
 
 func (d *decoder) suggest(n *yaml.Node, suggestion, format string, args ...any) {
-	d.problems = append(d.problems, Problem{d.pos(n), fmt.Sprintf(format, args...), suggestion})
+	d.problems = append(d.problems, Problem{Pos: d.pos(n), Msg: fmt.Sprintf(format, args...), Suggest: suggestion})
 }
 
 // label starts a message about the value of a key.

@@ -3,14 +3,17 @@ package spec
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
 
 // Format prints every problem once, in order, each with an excerpt of its
-// file. read gives the bytes of a file; where it fails, the excerpt is left out.
+// file, and at last the commands that explain what is meant. read gives the
+// bytes of a file; where it fails, the excerpt is left out.
 func (ps Problems) Format(w io.Writer, read func(file string) ([]byte, error)) error {
 	files := map[string][]string{}
+	var see []string
 	for _, p := range ps.Unique() {
 		lines, known := files[p.File]
 		if !known {
@@ -20,6 +23,14 @@ func (ps Problems) Format(w io.Writer, read func(file string) ([]byte, error)) e
 			files[p.File] = lines
 		}
 		if _, err := fmt.Fprintf(w, "%s\n%s", p.Error(), excerpt(lines, p.Pos)); err != nil {
+			return fmt.Errorf("print problems: %w", err)
+		}
+		if p.See != "" && !slices.Contains(see, p.See) {
+			see = append(see, p.See)
+		}
+	}
+	if len(see) > 0 {
+		if _, err := fmt.Fprintf(w, "see: %s\n", strings.Join(see, ", ")); err != nil {
 			return fmt.Errorf("print problems: %w", err)
 		}
 	}

@@ -110,8 +110,12 @@ func expandEdges(edges Edges, services map[string]Service) Edges {
 }
 
 // Instances are the names of a service's instances in the order of their
-// numbers; of an instance, its own. Nil where there is no such service.
+// numbers; of an instance, its own; of a zone, those in it. Nil where there is
+// none of that name.
 func (s *System) Instances(name string) []string {
+	if zone, is := s.Spec.Zones[name]; is {
+		return slices.Clone(zone)
+	}
 	var out []string
 	for instance := range s.Spec.Services {
 		if instance == name || s.ServiceOf(instance) == name {
@@ -121,35 +125,6 @@ func (s *System) Instances(name string) []string {
 	slices.SortFunc(out, func(a, b string) int {
 		return cmp.Or(cmp.Compare(s.Spec.Services[a].Ordinal, s.Spec.Services[b].Ordinal), strings.Compare(a, b))
 	})
-	return out
-}
-
-// EdgesNamed are the edges between instances that a name means: "orders ->
-// payments" all of them, "orders-1 -> payments" those of one caller.
-func (s *System) EdgesNamed(name string) Edges {
-	caller, callee, err := SplitEdge(name)
-	if err != nil {
-		return nil
-	}
-	means := func(name, instance string) bool { return name == instance || name == s.ServiceOf(instance) }
-	var out Edges
-	for _, e := range s.Spec.Edges {
-		if means(caller, e.Caller) && means(callee, e.Callee) {
-			out = append(out, e)
-		}
-	}
-	return out
-}
-
-// Targets are the instances, or the edges between instances, that a name means.
-func (s *System) Targets(name string) []string {
-	if !strings.Contains(name, "->") {
-		return s.Instances(name)
-	}
-	var out []string
-	for _, e := range s.EdgesNamed(name) {
-		out = append(out, e.Name())
-	}
 	return out
 }
 

@@ -2,6 +2,7 @@ package spec
 
 import (
 	"reflect"
+	"slices"
 
 	"go.yaml.in/yaml/v4"
 )
@@ -26,10 +27,10 @@ func Parse(file string, src []byte) (*Scenario, Problems) {
 	}
 	v := validator{root: Node{at: d.pos(root), node: root}, problems: d.problems}
 	v.scenario(s)
-	return s, v.problems.Unique()
+	return s, v.problems.Explained("squall explain scenario").Unique()
 }
 
-// LoadSystem reads a system file and the SLO files it names.
+// LoadSystem reads a system file, and the SLO and rule files it names.
 func LoadSystem(path string) (*System, Problems) {
 	src, ps := readFile(path)
 	if len(ps) > 0 {
@@ -39,10 +40,10 @@ func LoadSystem(path string) (*System, Problems) {
 	if s == nil {
 		return nil, ps
 	}
-	return s, append(ps, s.loadSLOs()...).Unique()
+	return s, slices.Concat(ps, s.loadSLOs(), s.loadAlerts()).Unique()
 }
 
-// ParseSystem reads the text of a system file without the SLO files it names.
+// ParseSystem reads the text of a system file without the files it names.
 func ParseSystem(file string, src []byte) (*System, Problems) {
 	s := &System{File: file}
 	root, d := decodeRoot(file, src, s, fillDefaults)
@@ -50,9 +51,10 @@ func ParseSystem(file string, src []byte) (*System, Problems) {
 		return nil, d.problems
 	}
 	s.src = Node{at: d.pos(root), node: root}
+	s.complete()
 	v := validator{root: s.src, problems: d.problems}
 	v.system(s)
-	return s, v.problems.Unique()
+	return s, v.problems.Explained("squall explain system").Unique()
 }
 
 // decodeRoot decodes the one document of a file into a pointer to a struct,

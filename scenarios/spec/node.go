@@ -56,6 +56,41 @@ func (n Node) At(path ...string) Pos {
 	return Pos{n.at.File, at.Line, at.Column}
 }
 
+// Get is the part under a path of keys and list indexes; absent where there is none.
+func (n Node) Get(path ...string) Node {
+	if n.node == nil {
+		return n
+	}
+	at := n.node
+	for _, key := range path {
+		if at = child(resolve(at), key); at == nil {
+			return Node{name: key, at: n.at}
+		}
+		n = Node{name: key, at: Pos{n.at.File, at.Line, at.Column}, node: at}
+	}
+	return n
+}
+
+// Value is the text of a scalar; "" of anything else.
+func (n Node) Value() string {
+	if n.node == nil || resolve(n.node).Kind != yaml.ScalarNode {
+		return ""
+	}
+	return resolve(n.node).Value
+}
+
+// Key is where a key of this mapping itself stands; Pos where there is none.
+func (n Node) Key(key string) Pos {
+	if n.node != nil && resolve(n.node).Kind == yaml.MappingNode {
+		for _, p := range entries(resolve(n.node)) {
+			if p.key.Value == key {
+				return Pos{n.at.File, p.key.Line, p.key.Column}
+			}
+		}
+	}
+	return n.at
+}
+
 // child finds a key of a mapping or an index of a list.
 func child(n *yaml.Node, key string) *yaml.Node {
 	switch n.Kind {

@@ -122,7 +122,7 @@ func TestNodePositions(t *testing.T) {
 	}{{nil, 9}, {[]string{"a"}, 13}, {[]string{"a", "b", "1"}, 21}, {[]string{"a", "c"}, 13}, {[]string{"a", "b", "7"}, 17}, {[]string{"z"}, 9}} {
 		assert.Equal(t, Pos{"f.yaml", 1, c.col}, n.At(c.path...), c.path)
 	}
-	assert.Equal(t, Problem{Pos{"f.yaml", 1, 9}, "no", "yes"}, n.Problem("no", "yes"))
+	assert.Equal(t, Problem{Pos: Pos{"f.yaml", 1, 9}, Msg: "no", Suggest: "yes"}, n.Problem("no", "yes"))
 	assert.Equal(t, "f.yaml:1:9: no (did you mean \"yes\"?)", n.Problem("no", "yes").Error())
 }
 
@@ -177,8 +177,8 @@ func TestFields(t *testing.T) {
 
 func TestFormat(t *testing.T) {
 	src := "a: 1\nspec:\n  rate: 200\n  duraton: 90s\n"
-	p := Problem{Pos{"bad.yaml", 4, 3}, `unknown field "duraton" in phases`, "duration"}
-	later := Problem{Pos{File: "gone.yaml", Line: 9, Col: 1}, "no excerpt", ""}
+	p := Problem{Pos: Pos{"bad.yaml", 4, 3}, Msg: `unknown field "duraton" in phases`, Suggest: "duration"}
+	later := Problem{Pos: Pos{File: "gone.yaml", Line: 9, Col: 1}, Msg: "no excerpt", Suggest: ""}
 	read := func(file string) ([]byte, error) {
 		if file == "bad.yaml" {
 			return []byte(src), nil
@@ -197,9 +197,9 @@ gone.yaml:9:1: no excerpt
 
 func TestAsProblems(t *testing.T) {
 	at := Pos{"f.yaml", 2, 3}
-	ps := Problems{{Pos{"f.yaml", 1, 1}, "x", ""}}
+	ps := Problems{{Pos: Pos{"f.yaml", 1, 1}, Msg: "x"}}
 	assert.Equal(t, ps, AsProblems(fmt.Errorf("decode: %w", ps), at))
-	assert.Equal(t, Problems{{at, "latency is too small", ""}}, AsProblems(errors.New("latency is too small"), at))
+	assert.Equal(t, Problems{{Pos: at, Msg: "latency is too small"}}, AsProblems(errors.New("latency is too small"), at))
 	assert.Nil(t, AsProblems(nil, at))
 	assert.NoError(t, Problems(nil).Err())
 }

@@ -83,12 +83,12 @@ func (d *decoder) openSLOKind(doc Node) reflect.Type {
 	}
 	version, kind := text("apiVersion"), text("kind")
 	if version != "openslo/v1" {
-		d.problems = append(d.problems, Problem{doc.At("apiVersion"), fmt.Sprintf("apiVersion: want openslo/v1, found %s", quote(version)), ""})
+		d.problems = append(d.problems, Problem{Pos: doc.At("apiVersion"), Msg: fmt.Sprintf("apiVersion: want openslo/v1, found %s", quote(version))})
 		return nil
 	}
 	t := openSLOKinds[kind]
 	if t == nil {
-		d.problems = append(d.problems, Problem{doc.At("kind"), fmt.Sprintf("kind: OpenSLO has no kind %s", quote(kind)), Suggest(kind, sorted(openSLOKinds))})
+		d.problems = append(d.problems, Problem{Pos: doc.At("kind"), Msg: fmt.Sprintf("kind: OpenSLO has no kind %s", quote(kind)), Suggest: Suggest(kind, sorted(openSLOKinds))})
 	}
 	return t
 }

@@ -13,6 +13,7 @@ type Problem struct {
 	Pos
 	Msg     string
 	Suggest string // "did you mean" candidate, may be empty
+	See     string // command that explains what is meant here, may be empty
 }
 
 // String is file:line:col; without a line, only the file.
@@ -50,6 +51,16 @@ func (ps Problems) Err() error {
 		return nil
 	}
 	return ps
+}
+
+// Explained are the problems, each with the command that explains it where it
+// has none of its own.
+func (ps Problems) Explained(see string) Problems {
+	out := slices.Clone(ps)
+	for i := range out {
+		out[i].See = cmp.Or(out[i].See, see)
+	}
+	return out
 }
 
 // Sort orders by file, line and column.

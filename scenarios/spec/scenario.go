@@ -16,6 +16,7 @@ type Scenario struct {
 	Spec       ScenarioSpec `yaml:"spec" spec:"required" doc:"The experiment."`
 
 	File string `yaml:"-"` // path as the user named it
+	Src  Node   `yaml:"-" json:"-"`
 }
 
 // Metadata names a scenario or system.
@@ -33,7 +34,8 @@ type ScenarioSpec struct {
 	Switches   []Choice    `yaml:"switches" spec:"pattern=name" doc:"Variants of the system that are on: squall list switches."`
 	Load       LoadSpec    `yaml:"load" spec:"required" doc:"Traffic while the experiment runs."`
 	Phases     Phases      `yaml:"phases" doc:"How long each phase lasts."`
-	Faults     []Fault     `yaml:"faults" spec:"required,min=1" doc:"What is broken, where and when."`
+	Faults     []Fault     `yaml:"faults" doc:"What is broken, where and when. A scenario has faults or steps, or both."`
+	Steps      []Step      `yaml:"steps" doc:"What is done to the system beside that, such as a release: what an operator would do."`
 	Steady     []Check     `yaml:"steady" spec:"required,min=1" doc:"Steady state: must hold in the baseline or nothing is injected."`
 	Expect     []Check     `yaml:"expect" spec:"required,min=1" doc:"Assertions that decide the verdict."`
 	Guardrails []Guardrail `yaml:"guardrails" doc:"Limits that abort the run and heal the system."`
@@ -52,7 +54,18 @@ type Choice struct {
 type LoadSpec struct {
 	Script  string            `yaml:"script" spec:"required,pattern=text" doc:"k6 script, relative to this file."`
 	Arrival Rate              `yaml:"arrival" spec:"required" doc:"Iterations started per second or minute, whether or not earlier ones have ended."`
+	Stages  []Stage           `yaml:"stages" doc:"Changes of the arrival rate during the fault phase, in order; after it arrival holds again."`
 	Env     map[string]string `yaml:"env" spec:"pattern=env" doc:"Variables the script finds in __ENV."`
+}
+
+// Stage is a change of the load's arrival rate. It stands until the next one,
+// the last one until the end of the fault phase.
+type Stage struct {
+	At      Duration `yaml:"at" doc:"Delay after the fault phase's start."`
+	Arrival Rate     `yaml:"arrival" spec:"required" doc:"Iterations started per second or minute from then on."`
+
+	Pos Pos  `yaml:"-"`
+	Src Node `yaml:"-" json:"-"`
 }
 
 // Phases of a run, in order. Recovery ends early once its checks hold.
@@ -67,7 +80,7 @@ type Phases struct {
 type Fault struct {
 	ID     string   `yaml:"id" spec:"required,pattern=name" doc:"Name of this fault in the report."`
 	Kind   string   `yaml:"kind" spec:"required" doc:"Fault kind: squall list faults."`
-	On     string   `yaml:"on" spec:"required" doc:"Target: an edge (orders -> payments) or a service (orders), each with all its instances, or with one (orders -> payments-2)."`
+	On     string   `yaml:"on" spec:"required" doc:"Target: an edge (orders -> payments), a service (orders), each with all its instances or with one (orders -> payments-2), a zone, or all calls between two sides: of several (orders, payments -> nats), either way (orders | nats, catalog), of everybody else (* -> orders)."`
 	During string   `yaml:"during" spec:"default=fault,enum=fault" doc:"Phase in which it is injected."`
 	At     Duration `yaml:"at" doc:"Delay after the phase's start."`
 	For    Duration `yaml:"for" doc:"How long it stands; to the end of the phase if absent."`

@@ -9,7 +9,7 @@ import (
 	"github.com/invopop/jsonschema"
 )
 
-// Schema is the JSON Schema (2020-12) of a file kind, "Scenario" or "System",
+// Schema is the JSON Schema (2020-12) of a file kind, "Scenario", "System" or "GameDay",
 // made of the types that decode it. faultParams and checkParams hold the zero
 // value of each kind's parameter struct by kind; nil stands for no parameters.
 // Without check kinds, a check may have any key as its kind.
@@ -17,10 +17,11 @@ func Schema(kind string, faultParams, checkParams map[string]any) ([]byte, error
 	roots := map[string]reflect.Type{
 		"Scenario": reflect.TypeFor[Scenario](),
 		"System":   reflect.TypeFor[System](),
+		"GameDay":  reflect.TypeFor[GameDay](),
 	}
 	root, known := roots[kind]
 	if !known {
-		return nil, fmt.Errorf("schema of %s: want Scenario or System", quote(kind))
+		return nil, fmt.Errorf("schema of %s: want Scenario, System or GameDay", quote(kind))
 	}
 	b := schemaBuilder{faults: faultParams, checks: checkParams, defs: jsonschema.Definitions{}}
 	s := b.object(root)
@@ -53,6 +54,8 @@ func (b *schemaBuilder) of(t reflect.Type) *jsonschema.Schema {
 			PropertyNames:        &jsonschema.Schema{Pattern: `^\s*[a-z0-9-]+\s*->\s*[a-z0-9-]+\s*$`},
 			AdditionalProperties: b.object(reflect.TypeFor[Edge]()),
 		}
+	case reflect.TypeFor[SwitchNames]():
+		return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string"}, {Type: "array", Items: anyScalar()}}}
 	case reflect.TypeFor[Node]():
 		return &jsonschema.Schema{}
 	}
@@ -112,20 +115,31 @@ func (b *schemaBuilder) object(t reflect.Type) *jsonschema.Schema {
 	s := &jsonschema.Schema{Type: "object", Properties: jsonschema.NewProperties(), AdditionalProperties: jsonschema.FalseSchema}
 	for _, f := range fieldsOf(t) {
 		p := b.of(f.typ)
+		if r := f.rules; p.Type == "string" && r.pattern == nil && r.constant == "" && len(r.enum) == 0 && f.typ.Kind() == reflect.String && !isScalar(f.typ) {
+			p = anyScalar() // as with items: status: 503 is text as written
+		}
 		p.Description = f.doc
 		applyRules(p, f)
 		s.Properties.Set(f.name, p)
-		if f.rules.required && t != reflect.TypeFor[ServiceDefaults]() {
+		if f.rules.required && !filledIn(t) {
 			s.Required = append(s.Required, f.name)
 		}
 	}
 	switch t {
-	case reflect.TypeFor[Fault]():
-		b.faultKinds(s)
+	case reflect.TypeFor[Fault](), reflect.TypeFor[DayFault]():
+		b.faultKinds(s, "params", func(params *jsonschema.Schema) *jsonschema.Schema { return params })
+	case reflect.TypeFor[Ramp]():
+		b.faultKinds(s, "levels", func(level *jsonschema.Schema) *jsonschema.Schema { return &jsonschema.Schema{Items: level} })
 	case reflect.TypeFor[Check](), reflect.TypeFor[Guardrail]():
 		b.checkKinds(s)
 	}
 	return s
+}
+
+// filledIn says that what a mapping lacks may stand in spec.defaults, which a
+// schema cannot look into.
+func filledIn(t reflect.Type) bool {
+	return t == reflect.TypeFor[Service]() || t == reflect.TypeFor[ServiceDefaults]()
 }
 
 // applyRules says in the schema what the spec tag says to the decoder.
@@ -185,8 +199,9 @@ func defaultValue(t reflect.Type, text string) any {
 	return text
 }
 
-// faultKinds ties the parameters of a fault to its kind.
-func (b *schemaBuilder) faultKinds(s *jsonschema.Schema) {
+// faultKinds ties the parameters of a fault, which stand under a key in some
+// form, to its kind.
+func (b *schemaBuilder) faultKinds(s *jsonschema.Schema, key string, form func(*jsonschema.Schema) *jsonschema.Schema) {
 	kinds, _ := s.Properties.Get("kind")
 	for _, kind := range sorted(b.faults) {
 		kinds.Enum = append(kinds.Enum, kind)
@@ -194,10 +209,10 @@ func (b *schemaBuilder) faultKinds(s *jsonschema.Schema) {
 		is.Set("kind", &jsonschema.Schema{Const: kind})
 		ref := b.define("fault-"+kind, b.faults[kind])
 		has := jsonschema.NewProperties()
-		has.Set("params", &jsonschema.Schema{Ref: ref})
+		has.Set(key, form(&jsonschema.Schema{Ref: ref}))
 		then := &jsonschema.Schema{Properties: has}
 		if needsParams(b.faults[kind]) {
-			then.Required = []string{"params"}
+			then.Required = []string{key}
 		}
 		s.AllOf = append(s.AllOf, &jsonschema.Schema{
 			If:   &jsonschema.Schema{Properties: is, Required: []string{"kind"}},

@@ -136,5 +136,23 @@ func TestSchemaForPeople(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, string(src), string(again), "stable")
 	_, err = Schema("Sytem", nil, nil)
-	assert.EqualError(t, err, `schema of "Sytem": want Scenario or System`)
+	assert.EqualError(t, err, `schema of "Sytem": want Scenario, System or GameDay`)
+}
+
+// What services lack may stand in the defaults.
+func TestSchemaAcceptsDefaultsSwitchListsAndZones(t *testing.T) {
+	src := `apiVersion: squall/v1
+kind: System
+metadata: {name: shop}
+spec:
+  target: process
+  defaults: {command: [shop]}
+  services: {orders: {ports: [http], when: [one, two], unless: three}}
+  edges: {"client -> orders": {protocol: http, env: URL, when: one, unless: [three]}}
+  switches: {one: {}, two: {}, three: {}}
+  zones: {north: [orders]}
+`
+	assert.NoError(t, compile(t, "System").Validate(instance(t, "", []byte(src))))
+	_, ps := ParseSystem("system.yaml", []byte(src))
+	assert.Empty(t, ps)
 }

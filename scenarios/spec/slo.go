@@ -14,7 +14,7 @@ import (
 func (s *System) loadSLOs() Problems {
 	l := newSLOLoader()
 	for i, entry := range s.Spec.SLOs {
-		files, err := sloFiles(filepath.Join(filepath.Dir(s.File), entry))
+		files, err := yamlFiles(filepath.Join(filepath.Dir(s.File), entry))
 		if err != nil {
 			l.fail(s.src.At("spec", "slos", strconv.Itoa(i)), "slos: cannot read %s: %v", quote(entry), err)
 		}
@@ -27,8 +27,8 @@ func (s *System) loadSLOs() Problems {
 	return l.problems
 }
 
-// sloFiles is the file itself, or the YAML files of a folder in order.
-func sloFiles(path string) ([]string, error) {
+// yamlFiles is the file itself, or the YAML files of a folder in order.
+func yamlFiles(path string) ([]string, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, cause(err)

@@ -26,6 +26,9 @@ func typeName(t reflect.Type) string {
 	if t == reflect.TypeFor[Edges]() {
 		return "mapping of edges"
 	}
+	if t == reflect.TypeFor[SwitchNames]() {
+		return "text or list of text"
+	}
 	if isScalar(t) {
 		if isMapping(t) {
 			return "text or mapping"

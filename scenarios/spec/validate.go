@@ -19,12 +19,17 @@ func (v *validator) fail(pos Pos, format string, args ...any) {
 }
 
 func (v *validator) suggest(pos Pos, suggestion, format string, args ...any) {
-	v.problems = append(v.problems, Problem{pos, fmt.Sprintf(format, args...), suggestion})
+	v.problems = append(v.problems, Problem{Pos: pos, Msg: fmt.Sprintf(format, args...), Suggest: suggestion})
 }
 
 func (v *validator) scenario(s *Scenario) {
 	v.choices(s.Spec.Switches)
+	if at := v.root.At("spec"); at != v.root.at && len(s.Spec.Faults)+len(s.Spec.Steps)+len(s.Spec.Load.Stages) == 0 {
+		v.fail(at, "neither faults nor steps nor stages of the load in spec: nothing would be tried")
+	}
+	v.stages(s.Spec.Load.Stages, s.Spec.Phases)
 	v.faults(s.Spec.Faults, s.Spec.Phases)
+	v.steps(s.Spec.Steps, s.Spec.Phases)
 	ids := map[string]bool{}
 	for i := range s.Spec.Steady {
 		v.steady(&s.Spec.Steady[i], ids)
@@ -53,15 +58,10 @@ func (v *validator) faults(faults []Fault, phases Phases) {
 	for i := range faults {
 		f := &faults[i]
 		v.unique("fault", f.ID, f.Src.At("id"), ids)
-		if strings.Contains(f.On, "->") {
-			caller, callee, err := SplitEdge(f.On)
-			if err != nil {
-				v.fail(f.Src.At("on"), "on: %v", err)
-			} else {
-				f.On = Edge{Caller: caller, Callee: callee}.Name()
-			}
-		} else if f.On != "" && !patterns["name"].re.MatchString(f.On) {
-			v.fail(f.Src.At("on"), "on: %s is neither a service (orders) nor an edge (orders -> payments)", quote(f.On))
+		if aim, err := ParseAim(f.On); err == nil {
+			f.On = aim.String()
+		} else if f.On != "" {
+			v.fail(f.Src.At("on"), "on: %v", err)
 		}
 		switch {
 		case phases.Fault == 0: // reported already
@@ -71,6 +71,36 @@ func (v *validator) faults(faults []Fault, phases Phases) {
 			v.fail(f.Src.At("for"), "for: at %s and for %s end after phase fault, which lasts %s", f.At, f.For, phases.Fault)
 		}
 	}
+}
+
+func (v *validator) steps(steps []Step, phases Phases) {
+	ids := map[string]bool{}
+	for _, s := range steps {
+		v.unique("step", s.ID, s.Src.At("id"), ids)
+		if s.given() != 1 {
+			v.fail(s.Pos, "step %s: wants one of http, command and sql, has %d of them", quote(s.ID), s.given())
+		}
+		if length := phases.of(s.During); length > 0 && s.At >= length {
+			v.fail(s.Src.At("at"), "at: %s is not before the end of phase %s, which lasts %s", s.At, s.During, length)
+		}
+	}
+}
+
+func (v *validator) stages(stages []Stage, phases Phases) {
+	for i, s := range stages {
+		switch {
+		case phases.Fault > 0 && s.At >= phases.Fault:
+			v.fail(s.Src.At("at"), "at: %s is not before the end of phase fault, which lasts %s", s.At, phases.Fault)
+		case i > 0 && s.At <= stages[i-1].At:
+			v.fail(s.Src.At("at"), "at: %s is not after the stage before, which is at %s", s.At, stages[i-1].At)
+		}
+	}
+}
+
+// of is the length of a phase that steps may stand in; 0 where it is none, or
+// was reported already.
+func (p Phases) of(phase string) Duration {
+	return map[string]Duration{"fault": p.Fault, "recovery": p.Recovery}[phase]
 }
 
 // steady state is measured in the baseline: nothing else says the same.

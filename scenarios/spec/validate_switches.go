@@ -9,18 +9,7 @@ import (
 // any of some others.
 type condition struct{ with, without []string }
 
-func (s Service) condition() condition { return newCondition(s.When, s.Unless) }
-
-func newCondition(when, unless string) condition {
-	var c condition
-	if when != "" {
-		c.with = []string{when}
-	}
-	if unless != "" {
-		c.without = []string{unless}
-	}
-	return c
-}
+func (s Service) condition() condition { return condition{with: s.When, without: s.Unless} }
 
 // implies reports whether o is met wherever c is.
 func (c condition) implies(o condition) bool {
@@ -42,13 +31,18 @@ func (c condition) String() string {
 }
 
 // switches checks when and unless of a service or an edge.
-func (v *validator) switches(what, when, unless string, s *System, at func(...string) Pos) {
-	for _, x := range []struct{ key, name string }{{"when", when}, {"unless", unless}} {
-		if _, known := s.Spec.Switches[x.name]; x.name != "" && !known {
-			v.suggest(at(x.key), Suggest(x.name, sorted(s.Spec.Switches)), "%s: there is no switch %s", x.key, quote(x.name))
+func (v *validator) switches(what string, when, unless SwitchNames, s *System, at func(...string) Pos) {
+	for _, x := range []struct {
+		key   string
+		names SwitchNames
+	}{{"when", when}, {"unless", unless}} {
+		for _, name := range x.names {
+			if _, known := s.Spec.Switches[name]; !known {
+				v.suggest(at(x.key), Suggest(name, sorted(s.Spec.Switches)), "%s: there is no switch %s", x.key, quote(name))
+			}
 		}
 	}
-	if when != "" && when == unless {
+	if slices.ContainsFunc(unless, func(name string) bool { return slices.Contains(when, name) }) {
 		v.fail(at("unless"), "%s is never there: when and unless name the same switch", what)
 	}
 }
@@ -73,16 +67,16 @@ func (v *validator) switchEnv(name string, s *System) {
 	sw := s.Spec.Switches[name]
 	for _, key := range sorted(sw.Env) {
 		at := v.root.At("spec", "switches", name, "env", key)
-		if i := slices.IndexFunc(s.Spec.Edges, func(e Edge) bool { return e.Env == key && e.Caller != Client && e.Unless != name }); i >= 0 {
+		if i := slices.IndexFunc(s.Spec.Edges, func(e Edge) bool { return e.Env == key && e.Caller != Client && !slices.Contains(e.Unless, name) }); i >= 0 {
 			v.fail(at, "env: %s is set by the edge %s: leave it out here", key, s.Spec.Edges[i].Name())
 		}
 		for _, service := range sorted(s.Spec.Services) {
 			svc := s.Spec.Services[service]
-			if _, own := svc.Env[key]; own || svc.Unless == name {
+			if _, own := svc.Env[key]; own || slices.Contains(svc.Unless, name) {
 				continue
 			}
 			where := svc.condition()
-			where.with = append(where.with, name)
+			where.with = append(slices.Clone(where.with), name)
 			v.references(service, sw.Env[key], at, where, s)
 		}
 	}

@@ -21,6 +21,9 @@ var reserved = map[string]string{
 var words = []string{"name", "data", "shared", "dir"}
 
 func (v *validator) system(s *System) {
+	if compose := s.Spec.Target == TargetCompose; compose != (s.Spec.Compose != nil) {
+		v.fail(v.root.At("spec", "target"), "compose: target compose, and no other, has a section compose that names its files")
+	}
 	for _, name := range sorted(s.Spec.Services) {
 		v.service(name, s)
 	}
@@ -28,6 +31,8 @@ func (v *validator) system(s *System) {
 		v.edge(e, s)
 	}
 	v.problems = append(v.problems, s.checkLinks()...)
+	v.zones(s)
+	v.limits(s)
 	for _, name := range sorted(s.Spec.Switches) {
 		v.switchEnv(name, s)
 	}
@@ -48,14 +53,21 @@ func (v *validator) service(name string, s *System) {
 		v.suggest(at("port"), Suggest(svc.Port, svc.Ports), "service %s has no port %s, from which metrics and readiness are read", name, quote(svc.Port))
 	}
 	v.instances(name, svc, s)
+	v.placed(name, svc, s, at)
 	v.switches("service "+name, svc.When, svc.Unless, s, at)
 	for i, arg := range svc.Command {
 		v.references(name, arg, at("command", strconv.Itoa(i)), svc.condition(), s)
+	}
+	for i, arg := range svc.Ready.Command {
+		v.references(name, arg, at("ready", "command", strconv.Itoa(i)), svc.condition(), s)
 	}
 	for _, key := range sorted(svc.Env) {
 		v.references(name, svc.Env[key], at("env", key), svc.condition(), s)
 	}
 	v.serviceDefects(svc, s.Spec.Defects, at)
+	if svc.Clock != nil && svc.Env[svc.Clock.Env] != "" {
+		v.fail(at("env", svc.Clock.Env), "env: %s is set by clock: leave it out here", svc.Clock.Env)
+	}
 	for _, e := range s.Spec.Edges {
 		if _, set := svc.Env[e.Env]; set && e.Caller == name {
 			v.fail(at("env", e.Env), "env: %s is set by the edge %s: leave it out here", e.Env, e.Name())
@@ -106,6 +118,7 @@ func (v *validator) edge(e Edge, s *System) {
 	if e.Caller == "" { // malformed, reported already
 		return
 	}
+	v.route(e, s)
 	v.end(e, e.Caller, s, Client)
 	v.end(e, e.Callee, s)
 	v.switches("edge "+e.Name(), e.When, e.Unless, s, e.Src.At)
@@ -161,5 +174,35 @@ func (v *validator) source(union, name string, pos Pos, ledger map[string]Books)
 		v.suggest(pos, Suggest(name, others), "ledger %s: there is no source %s", union, quote(name))
 	case len(b.Of) > 0:
 		v.fail(pos, "ledger %s: %s is a union itself: name its sources", union, quote(name))
+	}
+}
+
+// zones checks that a zone's name means nothing else, and that everything is in
+// one place.
+func (v *validator) zones(s *System) {
+	placed := map[string]string{} // instance -> zone
+	for _, zone := range sorted(s.Spec.Zones) {
+		at := func(i int) Pos { return v.root.At("spec", "zones", zone, strconv.Itoa(i)) }
+		if _, taken := s.Spec.Services[s.declaredName(zone)]; taken || reserved[zone] != "" {
+			v.fail(v.root.At("spec", "zones", zone), "zones: the name %s is taken", zone)
+		}
+		for i, name := range s.Spec.Zones[zone] {
+			of := s.declaredName(name)
+			svc, known := s.Spec.Services[of]
+			if !known {
+				v.suggest(at(i), Suggest(name, sorted(s.Spec.Services)), "zones: there is no service %s", quote(name))
+				continue
+			}
+			instances := []string{name}
+			if of == name {
+				instances = instanceNames(name, svc)
+			}
+			for _, instance := range instances {
+				if other := placed[instance]; other != "" {
+					v.fail(at(i), "zones: %s is in %s already", instance, other)
+				}
+				placed[instance] = zone
+			}
+		}
 	}
 }

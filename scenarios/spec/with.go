@@ -13,16 +13,19 @@ import (
 // system with problems gives something as well, for more problems to be found.
 func (s *System) With(chosen ...Choice) (*System, Problems) {
 	out := *s
-	out.Switches = s.chosen(chosen)
-	if ps := append(s.checkChoice(chosen, out.Switches), s.checkLinks()...); len(ps) > 0 {
-		return nil, ps
+	all := s.chosen(chosen)
+	problems := append(s.checkChoice(chosen, all), s.checkLinks()...)
+	if len(s.checkLinks()) > 0 {
+		return nil, problems
 	}
+	out.Switches = slices.DeleteFunc(all, func(name string) bool { _, known := s.Spec.Switches[name]; return !known })
 	out.absent, out.absentBooks = map[string]string{}, map[string]string{}
 	out.switchServices(s)
 	out.switchEdges(s)
 	out.switchLedger(s)
 	out.expand()
-	return &out, nil
+	out.switchZones(s)
+	return &out, problems
 }
 
 // Absent says why a service or an edge that the file has is not part of this
@@ -56,7 +59,7 @@ func (s *System) checkChoice(choices []Choice, on []string) Problems {
 	for _, name := range on {
 		sw, known := s.Spec.Switches[name]
 		if !known {
-			ps = append(ps, Problem{place(name), fmt.Sprintf("switches: system %s has no switch %s", s.Metadata.Name, quote(name)), Suggest(name, sorted(s.Spec.Switches))})
+			ps = append(ps, Problem{Pos: place(name), Msg: fmt.Sprintf("switches: system %s has no switch %s", s.Metadata.Name, quote(name)), Suggest: Suggest(name, sorted(s.Spec.Switches))})
 		}
 		for _, key := range sorted(sw.Env) {
 			if first := setBy[key]; first != "" && s.Spec.Switches[first].Env[key] != sw.Env[key] {
@@ -69,12 +72,16 @@ func (s *System) checkChoice(choices []Choice, on []string) Problems {
 }
 
 // missing says why something is not there under the switches; "" if it is.
-func missing(on []string, when, unless string) string {
-	switch {
-	case when != "" && !slices.Contains(on, when):
-		return "it is there only with switch " + when
-	case unless != "" && slices.Contains(on, unless):
-		return "it is not there with switch " + unless
+func missing(on []string, when, unless SwitchNames) string {
+	for _, name := range when {
+		if !slices.Contains(on, name) {
+			return "it is there only with switch " + name
+		}
+	}
+	for _, name := range unless {
+		if slices.Contains(on, name) {
+			return "it is not there with switch " + name
+		}
 	}
 	return ""
 }
@@ -143,6 +150,21 @@ func (s *System) switchLedger(declared *System) {
 			s.absentBooks[name] = "none of its sources is there"
 		default:
 			s.Spec.Ledger[name] = b
+		}
+	}
+}
+
+// switchZones names the instances in each zone; a zone in which nothing is left
+// is not there.
+func (s *System) switchZones(declared *System) {
+	s.Spec.Zones = map[string][]string{}
+	for zone, names := range declared.Spec.Zones {
+		for _, name := range names {
+			s.Spec.Zones[zone] = append(s.Spec.Zones[zone], s.Instances(name)...)
+		}
+		if len(s.Spec.Zones[zone]) == 0 {
+			delete(s.Spec.Zones, zone)
+			s.absent[zone] = "nothing of it is there"
 		}
 	}
 }

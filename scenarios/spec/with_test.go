@@ -37,10 +37,16 @@ spec:
     payments -> issuer: {protocol: http, env: ISSUER_URL}
     payments -> plain: {protocol: http, env: PLAIN_URL}
     gateway -> psp: {protocol: http, env: DEBUG_URL, when: debug}
+    gateway -> bus: {protocol: nats, env: BUS_URL, port: client, when: [identity, debug]}
+    psp -> bus: {protocol: nats, env: BUS_URL, port: client, when: debug, unless: [other, identity]}
+  zones:
+    north: [gateway-1, payments, bus-1]
+    guarded: [issuer]
   switches:
     identity: {title: Certificates, env: {IDENTITY: "on", MODE: strict, WHO: "${name}"}, protocol: tcp}
     debug: {env: {LEVEL: debug}}
     quiet: {env: {LEVEL: quiet}}
+    other: {title: Something else}
   ledger:
     charges: {service: payments, path: /audit/charges}
     certificates: {service: issuer-1, path: /audit/certificates}
@@ -157,7 +163,7 @@ func TestSwitchesChangeTheSystem(t *testing.T) {
 		protocols[on.EdgeOf(e.Name())] = e.Protocol + " " + e.Scheme
 	}
 	assert.Equal(t, map[string]string{
-		"client -> gateway": "http ", "gateway -> payments": "tcp http", "payments -> psp": "tcp http", "payments -> bus": "nats ",
+		"client -> gateway": "http ", "gateway -> bus": "nats ", "gateway -> payments": "tcp http", "payments -> psp": "tcp http", "payments -> bus": "nats ",
 		"bus -> bus": "tcp ", "payments -> issuer": "tcp http", "gateway -> psp": "tcp http",
 	}, protocols, "http between services becomes tcp, its addresses stay")
 
