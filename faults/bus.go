@@ -23,7 +23,7 @@ func withBus(ctx context.Context, t Target, do func(context.Context, jetstream.J
 	}
 	ctx, cancel := context.WithTimeout(ctx, busTimeout)
 	defer cancel()
-	conn, err := nats.Connect(bus.URL(), nats.Timeout(busTimeout), nats.NoReconnect(), nats.Name("squall bus-poison"))
+	conn, err := nats.Connect(bus.URL(), nats.Timeout(busTimeout), nats.NoReconnect(), nats.Name("squall"))
 	if err != nil {
 		return fmt.Errorf("connect to broker %s: %w", bus.URL(), err)
 	}
@@ -33,6 +33,24 @@ func withBus(ctx context.Context, t Target, do func(context.Context, jetstream.J
 		return err
 	}
 	return do(ctx, js)
+}
+
+// insist repeats an undo until it succeeds or ctx ends: the broker may be down by
+// another fault, which is undone at the same time.
+func insist(ctx context.Context, undo func() error) error {
+	again := time.NewTicker(100 * time.Millisecond)
+	defer again.Stop()
+	for {
+		err := undo()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-again.C:
+		}
+	}
 }
 
 // consumed is how far the furthest consumer of the subject has been given
@@ -60,25 +78,32 @@ func wants(c jetstream.ConsumerConfig, subject string) bool {
 	if c.FilterSubject != "" {
 		filters = append(filters, c.FilterSubject)
 	}
-	covers := func(filter string) bool { return subjectCovers(filter, subject) }
+	covers := func(filter string) bool { return SubjectCovers(filter, subject) }
 	return len(filters) == 0 || slices.ContainsFunc(filters, covers)
 }
 
-// subjectCovers matches a NATS subject: * is one token, a last > any rest.
-func subjectCovers(filter, subject string) bool {
-	tokens := strings.Split(subject, ".")
-	for i, f := range strings.Split(filter, ".") {
-		if i >= len(tokens) {
+// SubjectCovers matches a NATS subject: * is one token, a last > any rest.
+func SubjectCovers[S string | []byte](filter string, subject S) bool {
+	at := 0
+	for filter != "" {
+		var token string
+		token, filter, _ = strings.Cut(filter, ".")
+		if at > len(subject) || len(subject) == 0 {
 			return false
 		}
-		if f == ">" {
+		if token == ">" {
 			return true
 		}
-		if f != "*" && f != tokens[i] {
+		end := at
+		for end < len(subject) && subject[end] != '.' {
+			end++
+		}
+		if token != "*" && token != string(subject[at:end]) {
 			return false
 		}
+		at = end + 1
 	}
-	return strings.Count(filter, ".") == strings.Count(subject, ".")
+	return at > len(subject)
 }
 
 // anyPresent reports whether a message that is not done with is in the stream.

@@ -87,7 +87,9 @@ func (f *busPoison) Prepare(ctx context.Context, x Injection) (json.RawMessage, 
 		}
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		f.undo = poisonUndo{Stream: name, Prefix: fmt.Sprintf("poison-%s-%08x", x.ID, uint32(x.Seed)), Count: f.Count, After: s.CachedInfo().State.LastSeq}
+		// Where the stream ends is in the ids, since it remembers those of earlier runs.
+		after := s.CachedInfo().State.LastSeq
+		f.undo = poisonUndo{Stream: name, Prefix: fmt.Sprintf("poison-%s-%08x-%d", x.ID, uint32(x.Seed), after), Count: f.Count, After: after}
 		return nil
 	})
 	if err != nil {
@@ -113,9 +115,6 @@ func (f *busPoison) Inject(ctx context.Context, x Injection) error {
 			ack, err := js.PublishMsg(ctx, m, jetstream.WithMsgID(f.undo.id(i)))
 			if err != nil {
 				return fmt.Errorf("publish to %s: %w", f.Subject, err)
-			}
-			if ack.Sequence <= f.undo.After {
-				return fmt.Errorf("message %s is known to stream %s from an earlier run: use another seed", f.undo.id(i), ack.Stream)
 			}
 			f.last = time.Now()
 			if len(f.published) == 0 {
@@ -165,20 +164,28 @@ func revertPoison(ctx context.Context, x Injection, undo json.RawMessage) error 
 	if err := json.Unmarshal(undo, &u); err != nil {
 		return fmt.Errorf("undo data of %s: %w", x.ID, err)
 	}
-	return withBus(ctx, x.Target, func(ctx context.Context, js jetstream.JetStream) error {
-		s, err := js.Stream(ctx, u.Stream)
-		if errors.Is(err, jetstream.ErrStreamNotFound) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		ids := map[string]bool{}
-		for i := range u.Count {
-			ids[u.id(i)] = true
-		}
-		return deleteByID(ctx, s, u.After, ids)
+	if _, ok := x.Target.(Bus); !ok {
+		return fmt.Errorf("%s is no link to a broker", x.Target.Name())
+	}
+	return insist(ctx, func() error {
+		return withBus(ctx, x.Target, func(ctx context.Context, js jetstream.JetStream) error { return u.remove(ctx, js) })
 	})
+}
+
+// remove deletes the messages from their stream, if there still is one.
+func (u poisonUndo) remove(ctx context.Context, js jetstream.JetStream) error {
+	s, err := js.Stream(ctx, u.Stream)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	ids := map[string]bool{}
+	for i := range u.Count {
+		ids[u.id(i)] = true
+	}
+	return deleteByID(ctx, s, u.After, ids)
 }
 
 // deleteByID looks through what has come since the injection began. It does not
@@ -213,6 +220,8 @@ func init() {
 		Name:    "bus-poison",
 		Summary: "publishes messages that no consumer can read",
 		Needs:   NeedsBus,
+		Whole:   "it publishes as many messages as count says",
+		Once:    true,
 		Params:  BusPoisonParams{},
 
 		Transient: true, // done once every message has been dealt with

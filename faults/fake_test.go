@@ -76,6 +76,8 @@ type memProcess struct {
 	state string
 	deaf  bool
 	gone  bool
+
+	deafTo string // a signal
 }
 
 func (p *memProcess) Name() string { return "orders" }
@@ -94,8 +96,8 @@ func (p *memProcess) Signal(_ context.Context, id ProcessID, sig string) error {
 	if id != p.id || p.state == stateDead {
 		return ErrNotRunning
 	}
-	if !p.deaf {
-		p.state = map[string]string{"KILL": stateDead, "STOP": stateStopped, "CONT": stateRunning}[sig]
+	if !p.deaf && sig != p.deafTo {
+		p.state = map[string]string{"KILL": stateDead, "TERM": stateDead, "STOP": stateStopped, "CONT": stateRunning}[sig]
 	}
 	return nil
 }
@@ -116,4 +118,33 @@ func (p *memProcess) State(_ context.Context, id ProcessID) (string, error) {
 		return stateDead, nil
 	}
 	return p.state, nil
+}
+
+// memHolder is a service in memory whose supervisor takes holds.
+type memHolder struct {
+	memProcess
+	holds map[string]Hold
+}
+
+func (h *memHolder) PutHold(_ context.Context, id string, hold Hold) error {
+	if h.holds == nil {
+		h.holds = map[string]Hold{}
+	}
+	h.holds[id] = hold
+	return nil
+}
+
+func (h *memHolder) DeleteHold(_ context.Context, id string) error {
+	if h.gone {
+		return ErrGone
+	}
+	delete(h.holds, id)
+	return nil
+}
+
+func (h *memHolder) HoldStatus(_ context.Context, id string) (Evidence, error) {
+	if _, ok := h.holds[id]; !ok {
+		return Evidence{}, ErrNoHold
+	}
+	return Evidence{Active: true, Receipt: Receipt{Hits: 3, Unit: "periods"}}, nil
 }

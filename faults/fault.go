@@ -9,6 +9,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net/netip"
 	"time"
 )
 
@@ -18,10 +19,19 @@ type Capability string
 
 // The capabilities a target may have.
 const (
-	NeedsLink     Capability = "tcp link"  // any edge that runs through a proxy
-	NeedsHTTPLink Capability = "http link" // an edge whose protocol is http
-	NeedsProcess  Capability = "process"   // a service that Squall may signal and start
-	NeedsBus      Capability = "nats link" // an edge whose protocol is nats
+	NeedsLink     Capability = "tcp link"              // any edge that runs through a proxy
+	NeedsHTTPLink Capability = "http link"             // an edge whose protocol is http
+	NeedsGRPCLink Capability = "grpc link"             // an edge whose protocol is grpc
+	NeedsProcess  Capability = "process"               // a service that Squall may signal and start
+	NeedsBus      Capability = "nats link"             // an edge whose protocol is nats
+	NeedsBusNode  Capability = "node of a nats broker" // a service that nats edges lead to
+	NeedsPostgres Capability = "postgres link"         // an edge whose protocol is postgres
+	NeedsDatabase Capability = "postgres link to a database that squall may log in to"
+	NeedsService  Capability = "service" // any service
+	NeedsZone     Capability = "zone"    // a zone of the system file
+	NeedsData     Capability = "data folder on a disk of squall's own"
+	NeedsMemory   Capability = "process whose memory squall may limit"
+	NeedsClock    Capability = "clock that squall may set" // a service with clock.env
 )
 
 // ErrGone says that a target does not exist any more: what was injected into
@@ -36,16 +46,49 @@ type Kind struct {
 	Needs   Capability
 	Params  any // zero value of the parameter struct: source of schema and reference
 
+	// Exactly one of them is set. Unit is what the kind acts on, one after the
+	// other ("request"): it takes the parameters that choose among them. Whole says
+	// why there is nothing to choose among.
+	Unit  string
+	Whole string
+
 	// Transient faults may end by themselves once they have acted. Any other
 	// must stand until it is reverted.
 	Transient bool
 
-	// New decodes and checks the parameters. It touches nothing.
+	// Once says that of several targets one stands for all, such as the links to
+	// one broker: then only the first is acted on.
+	Once bool
+
+	// Missing says why this machine cannot do it, "" if it can; nil: every
+	// machine can. It leaves no trace. Plans are refused by it, and squall doctor tells.
+	Missing func() string
+
+	// New decodes and checks the parameters. It touches nothing. Nil for a
+	// composite kind, as is Revert.
 	New func(decode func(into any) error) (Fault, error)
 
 	// Revert undoes an injection from what Prepare returned. It is idempotent,
 	// needs no Fault, and may run in another process than Inject did.
 	Revert func(ctx context.Context, x Injection, undo json.RawMessage) error
+
+	// Compose is what makes a kind composite: it is nothing but other kinds on
+	// other targets, and says which for the target on and its parameters.
+	Compose func(on string, decode func(into any) error) (Composition, error)
+}
+
+// Composition is what a composite fault is made of.
+type Composition struct {
+	Says  string // the parameters in words
+	Parts []Part // injected one after the other, undone all at once
+}
+
+// Part is a share of a composite fault: a kind on everything that On names, as
+// a scenario would write it.
+type Part struct {
+	Kind   string
+	On     string
+	Params map[string]any // as in a scenario file
 }
 
 // Injection is one use of a fault on one target.
@@ -53,6 +96,11 @@ type Injection struct {
 	ID     string
 	Target Target
 	Seed   uint64 // this fault's own stream of chance
+
+	// Owner and Lease go to whatever can end without us: it ends by itself when
+	// its owner has not renewed it for so long. Lease 0: never.
+	Owner string
+	Lease time.Duration
 }
 
 // Fault is a kind with its parameters.
@@ -131,4 +179,14 @@ type ProcessID struct {
 type Bus interface {
 	Target
 	URL() string // of the broker itself, past the proxy: nats://host:port
+}
+
+// Database is an edge to a PostgreSQL server.
+type Database interface {
+	Link
+	// DSN is the address of the server itself, past the proxy, with what it takes
+	// to log in. It belongs in no record.
+	DSN() (string, error)
+	// Sources are the addresses that the proxy's live connections to the server come from, oldest first.
+	Sources(ctx context.Context) ([]netip.AddrPort, error)
 }

@@ -1,10 +1,14 @@
 package faults
 
-import "fmt"
+import (
+	"fmt"
+	"strconv"
+)
 
 // HTTPErrorParams are the parameters of http-error.
 type HTTPErrorParams struct {
 	MatchParams `yaml:",inline"`
+	GateParams  `yaml:",inline"`
 	Status      int               `yaml:"status" spec:"default=503" doc:"Status of the answer, 400 to 599."`
 	Headers     map[string]string `yaml:"headers" doc:"Header fields of the answer."`
 	Body        string            `yaml:"body" doc:"Body of the answer."`
@@ -21,12 +25,8 @@ func newHTTPError(decode func(any) error) (Fault, error) {
 	if err := checkHeaders(p.Headers); err != nil {
 		return nil, err
 	}
-	m, words, err := p.match()
-	if err != nil {
-		return nil, err
-	}
-	rule := HTTPRule{Match: m, Action: HTTPStatus, Status: p.Status, Header: p.Headers, Body: p.Body}
-	return stageFault{says: fmt.Sprintf("%d to %s", p.Status, words), stage: Stage{HTTP: &rule}}, nil
+	rule := HTTPRule{Action: HTTPStatus, Status: p.Status, Header: p.Headers, Body: p.Body}
+	return newStageFault(strconv.Itoa(p.Status), Stage{HTTP: &rule}, p.MatchParams, p.GateParams)
 }
 
 func init() {
@@ -34,6 +34,7 @@ func init() {
 		Name:    "http-error",
 		Summary: "answers chosen requests with an error status",
 		Needs:   NeedsHTTPLink,
+		Unit:    "request",
 		Params:  HTTPErrorParams{},
 		Doc: `The proxy answers the chosen requests itself; the callee never sees them. The connection stays open.
 Receipt: requests answered. Undo: the stage is removed.`,

@@ -3,6 +3,7 @@ package faults
 // HTTPLoseReplyParams are the parameters of http-lose-reply.
 type HTTPLoseReplyParams struct {
 	MatchParams `yaml:",inline"`
+	GateParams  `yaml:",inline"`
 }
 
 func newHTTPLoseReply(decode func(any) error) (Fault, error) {
@@ -10,11 +11,7 @@ func newHTTPLoseReply(decode func(any) error) (Fault, error) {
 	if err := decode(&p); err != nil {
 		return nil, err
 	}
-	m, words, err := p.match()
-	if err != nil {
-		return nil, err
-	}
-	return stageFault{says: "reply lost to " + words, stage: Stage{HTTP: &HTTPRule{Match: m, Action: HTTPLoseReply}}}, nil
+	return newStageFault("reply lost", Stage{HTTP: &HTTPRule{Action: HTTPLoseReply}}, p.MatchParams, p.GateParams)
 }
 
 func init() {
@@ -22,6 +19,7 @@ func init() {
 		Name:    "http-lose-reply",
 		Summary: "lets chosen requests be executed and loses their replies",
 		Needs:   NeedsHTTPLink,
+		Unit:    "request",
 		Params:  HTTPLoseReplyParams{},
 		Doc: `The callee gets the chosen requests whole and answers; the proxy drops the answer and resets the caller's
 connection. To the caller it is a failure, to the callee a success: only idempotency helps.

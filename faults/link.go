@@ -43,7 +43,7 @@ func (f stageFault) Inject(ctx context.Context, x Injection) error {
 		return err
 	}
 	s := f.stage
-	s.Seed = x.Seed
+	s.Seed, s.Owner, s.Lease = x.Seed, x.Owner, x.Lease
 	return link.PutStage(ctx, x.ID, s)
 }
 
@@ -83,14 +83,4 @@ func linkOf(t Target) (Link, error) {
 		return nil, fmt.Errorf("%s is no link", t.Name())
 	}
 	return link, nil
-}
-
-// newStage makes the New of a kind whose parameters change nothing in its stage.
-func newStage(says string, stage Stage, params any) func(func(any) error) (Fault, error) {
-	return func(decode func(any) error) (Fault, error) {
-		if err := decode(params); err != nil {
-			return nil, err
-		}
-		return stageFault{says: says, stage: stage}, nil
-	}
 }

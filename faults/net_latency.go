@@ -1,7 +1,6 @@
 package faults
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -9,44 +8,61 @@ import (
 
 // NetLatencyParams are the parameters of net-latency.
 type NetLatencyParams struct {
-	Latency Duration `yaml:"latency" spec:"required" doc:"Delay of every byte, one way."`
-	Jitter  Duration `yaml:"jitter" doc:"Uniform spread around the delay: latency ± jitter."`
-	Stream  string   `yaml:"stream" spec:"default=downstream,enum=downstream|upstream|both" doc:"downstream delays replies, upstream requests."`
+	Latency      Duration `yaml:"latency" spec:"required" doc:"Delay of every byte, one way."`
+	Jitter       Duration `yaml:"jitter" doc:"Spread of the delay, as the distribution says."`
+	Distribution string   `yaml:"distribution" spec:"default=uniform,enum=uniform|normal|exponential|pareto" doc:"uniform: latency ± jitter. normal: mean latency, standard deviation jitter, never below zero. exponential and pareto (heavy tail, Lomax of shape 3): latency plus a delay whose mean is jitter."`
+	StreamParams `yaml:",inline"`
+	ConnParams   `yaml:",inline"`
+	GateParams   `yaml:",inline"`
 }
+
+// latencyAttributes are those of the latency toxic, in milliseconds.
+type latencyAttributes struct {
+	Latency      float64 `json:"latency"`
+	Jitter       float64 `json:"jitter,omitempty"`
+	Distribution string  `json:"distribution,omitempty"`
+}
+
+func milliseconds(d Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
 func newNetLatency(decode func(any) error) (Fault, error) {
 	var p NetLatencyParams
 	if err := decode(&p); err != nil {
 		return nil, err
 	}
-	if p.Latency == 0 {
-		return nil, errors.New("latency is zero: nothing would happen")
-	}
-	if p.Latency%Duration(time.Millisecond) != 0 || p.Jitter%Duration(time.Millisecond) != 0 {
-		return nil, errors.New("latency and jitter are whole milliseconds: the toxic knows nothing finer")
-	}
-	if p.Jitter > p.Latency {
-		return nil, fmt.Errorf("jitter %s exceeds latency %s", p.Jitter, p.Latency)
-	}
-	streams := []string{p.Stream}
-	if p.Stream == "both" {
-		streams = []string{"upstream", "downstream"}
-	}
-	attributes, err := json.Marshal(map[string]int64{
-		"latency": time.Duration(p.Latency).Milliseconds(), "jitter": time.Duration(p.Jitter).Milliseconds(),
-	})
-	if err != nil {
+	if err := p.check(); err != nil {
 		return nil, err
 	}
-	var stage Stage
-	for _, s := range streams {
-		stage.Toxics = append(stage.Toxics, Toxic{Type: "latency", Stream: s, Toxicity: 1, Attributes: attributes})
-	}
-	says := p.Latency.String()
+	a := latencyAttributes{Latency: milliseconds(p.Latency), Jitter: milliseconds(p.Jitter)}
 	if p.Jitter > 0 {
-		says += " ± " + p.Jitter.String()
+		a.Distribution = p.Distribution
 	}
-	return stageFault{says: says + " " + p.Stream, stage: stage}, nil
+	return newToxicFault(p.words(), "latency", a, p.StreamParams, p.ConnParams, p.GateParams)
+}
+
+func (p NetLatencyParams) check() error {
+	tailed := p.Distribution == "exponential" || p.Distribution == "pareto"
+	switch {
+	case p.Latency == 0 && p.Jitter == 0:
+		return errors.New("latency is zero: nothing would happen")
+	case p.Jitter == 0 && p.Distribution != "uniform":
+		return fmt.Errorf("distribution %s needs a jitter", p.Distribution)
+	case p.Jitter > p.Latency && !tailed:
+		return fmt.Errorf("jitter %s exceeds latency %s", p.Jitter, p.Latency)
+	}
+	return nil
+}
+
+func (p NetLatencyParams) words() string {
+	switch {
+	case p.Jitter == 0:
+		return p.Latency.String()
+	case p.Distribution == "uniform":
+		return fmt.Sprintf("%s ± %s", p.Latency, p.Jitter)
+	case p.Distribution == "normal":
+		return fmt.Sprintf("%s ± %s (normal)", p.Latency, p.Jitter)
+	}
+	return fmt.Sprintf("%s + %s (%s)", p.Latency, p.Jitter, p.Distribution)
 }
 
 func init() {
@@ -54,11 +70,12 @@ func init() {
 		Name:    "net-latency",
 		Summary: "delays the bytes of a link",
 		Needs:   NeedsLink,
+		Unit:    "connection",
 		Params:  NetLatencyParams{},
-		Doc: `Every byte on the link arrives late by the latency, uniformly spread by the jitter (Toxiproxy's
-latency toxic). Order is kept, so on a busy connection jitter adds up to more than it says.
+		Doc: `Every byte on the link arrives late by the latency, spread by the jitter. Spread is drawn from the seed.
+Order is kept, so on a busy connection jitter adds up to more than it says: what was delivered is measured.
 Live connections are slowed at once; the TCP handshake is not.
-Receipt: bytes that went through the delay. Undo: the stage is removed; delayed bytes are delivered.`,
+Receipt: bytes that went through the delay, with the delivered delay. Undo: the stage is removed; delayed bytes are delivered.`,
 		New:    newNetLatency,
 		Revert: revertStage,
 	})

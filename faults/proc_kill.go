@@ -14,7 +14,11 @@ func newProcKill(decode func(any) error) (Fault, error) {
 	if err := decode(&ProcKillParams{}); err != nil {
 		return nil, err
 	}
-	return &signalFault{says: "SIGKILL", signal: "KILL", state: stateDead, active: notRunning}, nil
+	return newSIGKILL(), nil
+}
+
+func newSIGKILL() *signalFault {
+	return &signalFault{says: "SIGKILL", signal: "KILL", state: stateDead, active: notRunning}
 }
 
 // notRunning: the service suffers until it has a process again, whichever.
@@ -35,7 +39,7 @@ func revertKill(ctx context.Context, x Injection, undo json.RawMessage) error {
 	if err := p.Start(ctx); err != nil && !errors.Is(err, ErrGone) {
 		return fmt.Errorf("start %s: %w", p.Name(), err)
 	}
-	return nil
+	return unguard(ctx, x)
 }
 
 func init() {
@@ -43,9 +47,11 @@ func init() {
 		Name:    "proc-kill",
 		Summary: "kills a service with SIGKILL; the undo starts it again",
 		Needs:   NeedsProcess,
+		Whole:   "a process is hit or it is not",
 		Params:  ProcKillParams{},
 		Doc: `The process dies at once, without a chance to flush or say goodbye. It stays dead while the fault stands.
-Receipt: the process, seen dead. Undo: the service is started again with the same command, ports and data, and is seen ready.`,
+Receipt: the process, seen dead. Undo: the service is started again with the same command, ports and data, and is seen ready;
+the supervisor starts it as well when the lease runs out.`,
 		New:    newProcKill,
 		Revert: revertKill,
 	})

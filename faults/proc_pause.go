@@ -27,11 +27,10 @@ func revertPause(ctx context.Context, x Injection, undo json.RawMessage) error {
 	if err != nil {
 		return err
 	}
-	err = p.Signal(ctx, id, "CONT")
-	if errors.Is(err, ErrNotRunning) || errors.Is(err, ErrGone) {
-		return nil
+	if err := p.Signal(ctx, id, "CONT"); err != nil && !errors.Is(err, ErrNotRunning) && !errors.Is(err, ErrGone) {
+		return err
 	}
-	return err
+	return unguard(ctx, x)
 }
 
 func init() {
@@ -39,9 +38,11 @@ func init() {
 		Name:    "proc-pause",
 		Summary: "freezes a service with SIGSTOP; the undo continues it",
 		Needs:   NeedsProcess,
+		Whole:   "a process is hit or it is not",
 		Params:  ProcPauseParams{},
 		Doc: `The process stops in mid-step and keeps its connections: to others it hangs. It wakes up believing no time has passed.
-Receipt: the process, seen stopped. Undo: SIGCONT to that very process (PID and start time).`,
+Receipt: the process, seen stopped. Undo: SIGCONT to that very process (PID and start time);
+the supervisor sends it as well when the lease runs out.`,
 		New:    newProcPause,
 		Revert: revertPause,
 	})

@@ -78,12 +78,16 @@ func awaitState(ctx context.Context, p Process, id ProcessID, want string) error
 // signalFault sends one signal and sees the process reach a state.
 type signalFault struct {
 	says, signal, state string
+	// insist is how long the process may take to reach its state by itself; then
+	// it is killed. 0: as long as there is time.
+	insist time.Duration
 	// active tells whether the service, whose process id was hit, still suffers.
 	active func(ctx context.Context, p Process, id ProcessID) (bool, error)
 
 	mark ProcessID  // what Prepare identified
 	hit  *ProcessID // what Inject signalled
 	at   time.Time
+	note string
 }
 
 // Describe says the parameters in words.
@@ -100,20 +104,67 @@ func (f *signalFault) Prepare(ctx context.Context, x Injection) (json.RawMessage
 }
 
 // Inject signals that very process and waits until it is seen in its new state.
+// Where there is a supervisor, it restores the service when the lease runs out.
 func (f *signalFault) Inject(ctx context.Context, x Injection) error {
 	p, err := processOf(x.Target)
 	if err != nil {
 		return err
 	}
+	if h, ok := p.(Holder); ok {
+		guard := Hold{Guard: &Guard{Process: f.mark, Start: f.state == stateDead}, Owner: x.Owner, Lease: x.Lease}
+		if err := h.PutHold(ctx, x.ID, guard); err != nil {
+			return err
+		}
+	}
 	if err := p.Signal(ctx, f.mark, f.signal); err != nil {
 		return fmt.Errorf("signal %s to %s: %w", f.signal, p.Name(), err)
 	}
 	at := time.Now()
-	if err := awaitState(ctx, p, f.mark, f.state); err != nil {
+	by := "by itself"
+	err = f.await(ctx, p)
+	if f.insist > 0 && errors.Is(err, errInsist) {
+		by = "killed: it did not go by itself"
+		if err := p.Signal(ctx, f.mark, "KILL"); err != nil && !errors.Is(err, ErrNotRunning) {
+			return fmt.Errorf("signal KILL to %s: %w", p.Name(), err)
+		}
+		err = awaitState(ctx, p, f.mark, f.state)
+	}
+	if err != nil {
 		return err
 	}
-	f.hit, f.at = &f.mark, at
+	f.hit, f.at, f.note = &f.mark, at, "seen "+f.state
+	if f.insist > 0 {
+		f.note += fmt.Sprintf(" after %s, %s", time.Since(at).Round(time.Millisecond), by)
+	}
 	return nil
+}
+
+// unguard ends the supervisor's watch over a service that has been restored.
+func unguard(ctx context.Context, x Injection) error {
+	h, ok := x.Target.(Holder)
+	if !ok {
+		return nil
+	}
+	if err := h.DeleteHold(ctx, x.ID); err != nil && !errors.Is(err, ErrNoHold) && !errors.Is(err, ErrGone) {
+		return err
+	}
+	return nil
+}
+
+var errInsist = errors.New("its grace is over")
+
+// await waits for the state, but no longer than the process may take.
+func (f *signalFault) await(ctx context.Context, p Process) error {
+	if f.insist == 0 {
+		return awaitState(ctx, p, f.mark, f.state)
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, f.insist, errInsist)
+	defer cancel()
+	err := awaitState(ctx, p, f.mark, f.state)
+	if err != nil && errors.Is(context.Cause(ctx), errInsist) {
+		return errInsist
+	}
+	return err
 }
 
 // Observe looks at the process that was hit.
@@ -127,6 +178,6 @@ func (f *signalFault) Observe(ctx context.Context, x Injection) (Evidence, error
 		return Evidence{}, err
 	}
 	return Evidence{Active: true, Receipt: Receipt{
-		Hits: 1, Unit: "processes", First: f.at, Last: f.at, Items: []string{fmt.Sprintf("pid %d", f.hit.PID)}, Note: "seen " + f.state,
+		Hits: 1, Unit: "processes", First: f.at, Last: f.at, Items: []string{fmt.Sprintf("pid %d", f.hit.PID)}, Note: f.note,
 	}}, nil
 }
