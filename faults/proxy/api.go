@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -73,6 +74,7 @@ func (s *Server) handler() http.Handler {
 	mux.Handle("PUT /squall/v1/proxies/{proxy}/stages/{id}", answer(s.putStage))
 	mux.Handle("GET /squall/v1/proxies/{proxy}/stages/{id}", answer(s.getStage))
 	mux.Handle("DELETE /squall/v1/proxies/{proxy}/stages/{id}", answer(s.deleteStage))
+	mux.Handle("GET /squall/v1/proxies/{proxy}/sources", answer(s.listSources))
 	mux.Handle("POST /squall/v1/owners/{owner}/lease", answer(s.renewOwner))
 	mux.Handle("DELETE /squall/v1/owners/{owner}", answer(s.deleteOwner))
 	mux.HandleFunc("GET /squall/v1/wire", s.streamWire)
@@ -80,7 +82,20 @@ func (s *Server) handler() http.Handler {
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collector{s}, collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
-	return refuseBrowsers(mux)
+	return s.refuseStrangers(refuseBrowsers(mux))
+}
+
+// refuseStrangers lets nobody in without the token; who only asks whether the
+// server lives needs none.
+func (s *Server) refuseStrangers(next http.Handler) http.Handler {
+	want := []byte("Bearer " + s.opts.Token)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.opts.Token != "" && r.URL.Path != "/version" && subtle.ConstantTimeCompare([]byte(r.Header.Get("Authorization")), want) != 1 {
+			http.Error(w, `{"error":"unauthorized","status":401}`, http.StatusUnauthorized)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // refuseBrowsers keeps pages that a browser shows from driving the API.

@@ -115,21 +115,29 @@ func TestUpstreamCanBeMoved(t *testing.T) {
 func TestStagesAreChecked(t *testing.T) {
 	r := newRig(t, "tcp", "127.0.0.1:1", Options{})
 	tests := []struct{ name, body, want string }{
-		{"empty", `{}`, "has 0 of toxics, mode, reset and http, expected exactly one"},
-		{"two acts", `{"reset":true,"mode":"hang"}`, "has 2 of"},
+		{"empty", `{}`, "has 0 acts, expected exactly one"},
+		{"two acts", `{"reset":true,"mode":"hang"}`, "has 2 acts"},
 		{"mode", `{"mode":"x"}`, `unknown mode \"x\"`},
 		{"field", `{"resett":true}`, "unknown field"},
 		{"toxic", `{"toxics":[{"type":"x","toxicity":1}]}`, `unknown toxic type \"x\"`},
 		{"toxicity", `{"toxics":[{"type":"latency","toxicity":2}]}`, "outside 0..1"},
 		{"stream", `{"toxics":[{"type":"latency","toxicity":1,"stream":"up"}]}`, "unknown stream"},
 		{"attributes", `{"toxics":[{"type":"latency","toxicity":1,"attributes":{"latency":"1s"}}]}`, "decode attributes of latency"},
-		{"http on tcp", `{"http":{"action":"abort"}}`, "need an edge whose protocol is http"},
+		{"http on tcp", `{"http":{"action":"abort"}}`, "need an edge whose protocol is http or grpc"},
 		{"action", `{"http":{"action":"x"}}`, "unknown http action"},
 		{"status", `{"http":{"action":"status","status":42}}`, "status 42 is outside"},
 		{"delay", `{"http":{"action":"delay"}}`, "is not positive"},
-		{"path", `{"http":{"action":"abort","match":{"path":"["}}}`, "path pattern"},
+		{"path", `{"http":{"action":"abort"},"match":{"path":"["}}`, "path pattern"},
 		{"header", `{"http":{"action":"abort","header":{"A":"b\r\nC: d"}}}`, "header"},
-		{"probability", `{"http":{"action":"abort","match":{"probability":2}}}`, "probability 2"},
+		{"probability", `{"http":{"action":"abort"},"match":{"probability":2}}`, "probability 2"},
+		{"requests on tcp", `{"reset":true,"match":{"path":"/x"}}`, "choose requests"},
+		{"some refused", `{"mode":"refuse","match":{"first":1}}`, "cannot be chosen among"},
+		{"ramp", `{"reset":true,"ramp":-1}`, "is negative"},
+		{"rate", `{"http":{"action":"rate-limit","status":429}}`, "is not positive"},
+		{"jitter", `{"http":{"action":"delay","delay":1,"jitter":2}}`, "is not within it"},
+		{"all of a body", `{"http":{"action":"truncate","share":1}}`, "cannot be let pass"},
+		{"nothing to change", `{"http":{"action":"corrupt"}}`, "is not positive"},
+		{"grpc on tcp", `{"http":{"action":"status","status":200,"grpc":{"code":14}}}`, "http or grpc"},
 		{"lease", `{"reset":true,"lease":-1}`, "is negative"},
 	}
 	for _, tt := range tests {
@@ -207,8 +215,12 @@ func TestDelays(t *testing.T) {
 	for i := range 100 {
 		d.add(time.Duration(i+1) * time.Millisecond)
 	}
-	assert.InEpsilon(t, 50*time.Millisecond, d.median(), 0.07)
-	assert.Equal(t, 100*time.Millisecond, d.max)
+	s := d.summary()
+	for want, got := range map[int]time.Duration{50: s.P50, 90: s.P90, 99: s.P99} {
+		assert.InEpsilon(t, time.Duration(want)*time.Millisecond, got, 0.07)
+	}
+	assert.Equal(t, 100*time.Millisecond, s.Max)
+	assert.Equal(t, 5050*time.Millisecond, s.Sum)
 	for _, v := range []time.Duration{0, 20, time.Microsecond, time.Second, time.Hour} {
 		if v >= 16 {
 			assert.InEpsilon(t, v, delayOf(delayBucket(v)), 0.07)

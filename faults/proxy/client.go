@@ -17,8 +17,14 @@ import (
 
 // Client speaks to a link proxy's API. It is safe for concurrent use.
 type Client struct {
-	base string
-	http *http.Client
+	base  string
+	token string
+	http  *http.Client
+}
+
+// WithToken returns a client that shows the server a token.
+func (c *Client) WithToken(token string) *Client {
+	return &Client{base: c.base, token: token, http: c.http}
 }
 
 // NewClient returns a client of the server at base, "http://127.0.0.1:8474".
@@ -170,6 +176,9 @@ func (c *Client) send(ctx context.Context, method, path string, body io.Reader) 
 	req, err := http.NewRequestWithContext(ctx, method, c.base+path, body)
 	if err != nil {
 		return nil, err
+	}
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {

@@ -8,8 +8,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
-
-	"github.com/Shopify/toxiproxy/v2/stream"
 )
 
 // How an exchange failed, as the wire log says it.
@@ -48,12 +46,19 @@ type conn struct {
 	out   atomic.Int64 // bytes written to the caller
 	hung  atomic.Pointer[stage]
 	lanes sync.WaitGroup
+	half  *time.Timer  // of watchHalf; guarded by mu
+	eofs  atomic.Int32 // directions that have ended in the ordinary way
+	blind atomic.Bool  // its protocol cannot be followed: rules for parts of it do nothing
+
+	choosing sync.Mutex
+	choices  []*choice // by stages in force; see choice.go
 }
 
 func newConn(l *link, id uint64, caller *net.TCPConn) *conn {
 	c := &conn{link: l, id: id, at: time.Now(), caller: caller, done: make(chan struct{})}
-	c.up = inlet{c: c, dir: stream.Upstream, src: caller}
-	c.down = inlet{c: c, dir: stream.Downstream}
+	c.up = inlet{c: c, dir: upstream}
+	c.up.open(caller)
+	c.down = inlet{c: c, dir: downstream}
 	c.up.gen.Store(atRest)
 	c.down.gen.Store(atRest)
 	return c
@@ -62,13 +67,22 @@ func newConn(l *link, id uint64, caller *net.TCPConn) *conn {
 // serve runs the connection to its end.
 func (c *conn) serve(ctx context.Context) {
 	switch {
-	case c.link.current().reset != nil:
-		c.strike(c.link.current().reset)
+	case c.chosenOf(c.link.current().reset) != nil:
+		c.strike(c.chosenOf(c.link.current().reset))
 		c.log(errWordReset)
+	case !c.holdNew(), c.serveTLS(ctx): // nothing is left to do
 	case c.link.protocol == ProtocolHTTP:
 		newHTTPConn(c).serve(ctx)
+	case c.link.protocol == ProtocolGRPC:
+		if word, alone := c.serveGRPC(ctx); alone {
+			c.log(word)
+		}
+	case c.link.protocol == ProtocolNATS:
+		c.log((&natsConn{conn: c}).serve(ctx))
+	case c.link.protocol == ProtocolPostgres:
+		c.log(newPGConn(c).serve(ctx))
 	default:
-		c.log(c.tunnel(ctx))
+		c.log(c.tunnel(ctx, nil))
 	}
 	c.finish()
 	c.lanes.Wait()
@@ -89,13 +103,12 @@ func (c *conn) dial(ctx context.Context) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	select {
-	case <-c.done:
+	if c.over() {
 		nc.Close()
 		return errEnded
-	default:
 	}
-	c.upstream, c.down.src = nc.(*net.TCPConn), nc.(*net.TCPConn)
+	c.upstream = nc.(*net.TCPConn)
+	c.down.open(c.upstream)
 	return nil
 }
 
@@ -112,18 +125,32 @@ func dialWord(err error) string {
 func (c *conn) pass() error {
 	for {
 		s := c.link.current()
-		if s.hang == nil {
+		st := c.chosenOf(s.hang)
+		if st == nil {
 			return nil
 		}
-		if c.hung.Swap(s.hang) != s.hang {
-			s.hang.hit(1)
+		if c.hung.Swap(st) != st {
+			st.hit(1)
 		}
 		if !c.wait(s.changed, 0) {
-			c.end(&cause{errWordTimeout, s.hang.id}, true)
+			c.end(&cause{errWordTimeout, st.id}, true)
 			return errEnded
 		}
 	}
 }
+
+// holdEnd keeps the end of a side back while a stage hangs the edge: what passes
+// nothing passes no end either.
+func (c *conn) holdEnd() {
+	select {
+	case <-c.done: // we ended it
+	default:
+		_ = c.pass() // where the connection ends meanwhile, there is nothing left to pass
+	}
+}
+
+// hangs tells whether nothing may pass now.
+func (c *conn) hangs() bool { return c.chosenOf(c.link.current().hang) != nil }
 
 // wait waits for ready, or for d if that is positive. It is false when the
 // connection ended or the caller left. Nothing is read from the caller, so
@@ -154,10 +181,11 @@ func (c *conn) wait(ready <-chan struct{}, d time.Duration) bool {
 }
 
 // strike ends the connection with RST on behalf of a stage and counts it.
-func (c *conn) strike(s *stage) {
-	if c.end(&cause{errWordReset, s.id}, true) {
-		s.hit(1)
-	}
+func (c *conn) strike(s *stage) { c.strikeAs(s, errWordReset) }
+
+// strikeAs does so with RST for the word reset, else in the ordinary way.
+func (c *conn) strikeAs(s *stage, word string) {
+	c.endBy(s, &cause{word, s.id}, word == errWordReset)
 }
 
 // reset ends the connection with RST on both sides.
@@ -168,15 +196,23 @@ func (c *conn) finish() { c.end(nil, false) }
 
 // end closes both sockets. It is false when they were closed before; the
 // first cause stands.
-func (c *conn) end(why *cause, rst bool) bool {
+func (c *conn) end(why *cause, rst bool) bool { return c.endBy(nil, why, rst) }
+
+// endBy counts a hit of the stage, if there is one, before anybody can see it:
+// a receipt that is read at that moment has it.
+func (c *conn) endBy(s *stage, why *cause, rst bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	select {
-	case <-c.done:
+	if c.over() {
 		return false
-	default:
+	}
+	if c.half != nil {
+		c.half.Stop()
 	}
 	c.cause = why
+	if s != nil {
+		s.hit(1)
+	}
 	for _, nc := range []*net.TCPConn{c.caller, c.upstream} {
 		if nc == nil {
 			continue
@@ -188,6 +224,16 @@ func (c *conn) end(why *cause, rst bool) bool {
 	}
 	close(c.done)
 	return true
+}
+
+// over tells whether the connection has been ended.
+func (c *conn) over() bool {
+	select {
+	case <-c.done:
+		return true
+	default:
+		return false
+	}
 }
 
 // why refines the word for a failure: what ended the connection first is
@@ -237,7 +283,8 @@ func (c *conn) log(word string) {
 	}
 	e.Error, e.Fault = c.why(word)
 	e.Sent = e.Error == "" || e.In > 0
-	c.link.wire.publish(&e)
+	e.Acts = c.acts()
+	c.link.log(&e)
 }
 
 // outlet writes to one socket of a connection, unless the edge hangs.
@@ -258,7 +305,7 @@ func (c *conn) toCaller() *outlet {
 }
 
 func (o *outlet) Write(p []byte) (int, error) {
-	if o.c.link.current().hang != nil {
+	if o.c.hangs() {
 		o.in.hung.Store(true)
 		err := o.c.pass()
 		o.in.hung.Store(false)

@@ -11,7 +11,8 @@ import (
 	"squall/faults"
 )
 
-const httpBuffer = 8 << 10
+// httpBuffer is of each reader and writer of a connection; idle ones are many.
+const httpBuffer = 2 << 10
 
 // httpConn pumps HTTP/1.1: serve forwards requests, relay (http_reply.go)
 // brings replies back. Both forward the bytes they got.
@@ -26,7 +27,7 @@ type httpConn struct {
 }
 
 func newHTTPConn(c *conn) *httpConn {
-	h := &httpConn{conn: c, due: newDue()}
+	h := &httpConn{conn: c, due: &due{}}
 	h.in = bufio.NewReaderSize(&flushFirst{&c.up, h.flush}, httpBuffer)
 	return h
 }
@@ -83,34 +84,67 @@ func (h *httpConn) request(ctx context.Context) bool {
 		ex.finish(errWordTimeout)
 		return false
 	}
-	d := decide(h.link.current().rules, req.method, req.path)
+	d := decide(h.link.current().rules, h.call(req))
 	if !h.delay(ex, d.delays) {
 		return false
 	}
-	if d.act == nil {
+	if d.act.stage == nil {
 		return h.forward(ctx, ex, req)
 	}
-	ex.Fault = d.act.id
+	ex.act = d.act
 	switch d.act.HTTP.Action {
-	case faults.HTTPStatus:
+	case faults.HTTPStatus, faults.HTTPRateLimit:
 		return h.answer(ex, req, d.act)
 	case faults.HTTPAbort:
-		h.due.settle()
-		ex.in.Store(int64(len(h.head)))
-		h.strike(d.act)
-		ex.finish(errWordReset)
+		h.abort(ex)
 		return false
 	}
-	ex.lose = d.act
 	return h.forward(ctx, ex, req)
 }
 
+// drain waits, for as long as a switch may take, until the caller has what was
+// written to it: a reset takes back what it has not.
+func (h *httpConn) drain() {
+	for end := time.Now().Add(h.link.opts.SwitchTimeout); unacked(h.caller) > 0 && time.Now().Before(end); {
+		if !h.wait(nil, time.Millisecond) {
+			return
+		}
+	}
+}
+
+// abort ends the connection after the replies that are due.
+func (h *httpConn) abort(ex *exchange) {
+	h.settle()
+	ex.in.Store(int64(len(h.head)))
+	ex.struck()
+	word := ex.act.ending()
+	ex.tell(0, word)
+	h.drain()
+	h.strikeAs(ex.act.stage, word)
+	ex.finish(word)
+}
+
+// call is what rules choose the request by. Its head is still in h.head.
+func (h *httpConn) call(r request) call {
+	return call{r.method, r.path, r.op, r.key, func(name string) (values []string) {
+		_, fields := cutLine(h.head)
+		eachField(fields, func(n, value []byte) error {
+			if is(n, name) {
+				values = append(values, string(value))
+			}
+			return nil
+		})
+		return values
+	}}
+}
+
 // delay waits as the rules say. A rule that is removed lets its requests go.
-func (h *httpConn) delay(ex *exchange, rules []*stage) bool {
-	for _, st := range rules {
-		st.hit(1)
-		ex.Fault = st.id
-		if !h.wait(st.removed, st.HTTP.Delay) {
+func (h *httpConn) delay(ex *exchange, rules []ruling) bool {
+	for _, r := range rules {
+		d := r.delay()
+		r.hit(1)
+		ex.note(r, "delay "+d.String())
+		if !h.wait(r.removed, d) {
 			h.end(&cause{errWordCallerLeft, ""}, false)
 			ex.finish(errWordCallerLeft)
 			return false
@@ -120,7 +154,7 @@ func (h *httpConn) delay(ex *exchange, rules []*stage) bool {
 }
 
 // answer replies in the upstream's place, after the replies that are due.
-func (h *httpConn) answer(ex *exchange, req request, st *stage) bool {
+func (h *httpConn) answer(ex *exchange, req request, r ruling) bool {
 	ex.in.Store(int64(len(h.head)))
 	// A caller that waits for 100-continue may send its body or not: unframeable.
 	closes := req.closes || req.expectsContinue
@@ -131,16 +165,18 @@ func (h *httpConn) answer(ex *exchange, req request, st *stage) bool {
 			return false
 		}
 	}
-	h.due.settle()
-	st.hit(1)
-	n, err := h.toCaller().Write(reply(st.HTTP, req.method == "HEAD", closes))
+	h.settle()
+	r.hit(1)
+	ex.struck()
+	ex.tell(r.HTTP.Status, "")
+	n, err := h.toCaller().Write(r.reply(req.method == "HEAD", closes))
 	ex.Out = int64(n)
 	if err != nil {
 		h.finish()
 		ex.finish(errWordCallerLeft)
 		return false
 	}
-	ex.Status = st.HTTP.Status
+	ex.Status = r.HTTP.Status
 	ex.finish("")
 	if closes {
 		h.finish()
@@ -169,27 +205,37 @@ func (h *httpConn) forward(ctx context.Context, ex *exchange, req request) bool 
 		ex.finish(dialWord(err))
 		return false
 	}
-	if !h.due.push(ex) {
+	if !h.push(ex) {
 		ex.finish(errWordUpstream)
 		return false
 	}
-	w := counted{h.out, &ex.in}
+	w := io.Writer(counted{h.out, &ex.in})
+	copied := ex.recorder(req)
+	if copied != nil {
+		w = io.MultiWriter(w, copied)
+	}
 	_, err := w.Write(h.head)
 	if err == nil {
-		err = copyBody(w, h.in, req.framing)
+		body := ex.requestBody(w)
+		err = copyFramed(w, body.payload, h.in, req.framing)
+		body.settle(ex)
 	}
 	if errors.Is(err, errNotHTTP) { // in the middle of a body; its start is on its way
-		h.due.setRaw()
+		h.setRaw()
 		return h.passOn()
 	}
 	if err == nil {
+		again := copied != nil && h.writeAgain(ex, copied)
 		// Marked first: the reply may be back before Flush returns.
 		ex.sent.Store(true)
 		if err = h.flush(); err != nil {
 			ex.sent.Store(false)
 			return false // relay sees how the upstream ended
 		}
-		if req.upgrade && !h.due.settle() {
+		if again {
+			ex.act.hit(1)
+		}
+		if req.upgrade && !h.settle() {
 			return h.passOn()
 		}
 		return true
@@ -201,10 +247,20 @@ func (h *httpConn) forward(ctx context.Context, ex *exchange, req request) bool 
 	return h.callerGone(err)
 }
 
+// writeAgain writes a copy of a request behind it, if it could be kept.
+func (h *httpConn) writeAgain(ex *exchange, copied *recorder) bool {
+	if copied.over || !h.push(&exchange{h: h, copy: true, Exchange: Exchange{Method: ex.Method}}) {
+		return false
+	}
+	ex.struck()
+	_, err := h.out.Write(copied.Bytes()) // an error stays in the writer
+	return err == nil
+}
+
 // passThrough turns the connection into plain TCP from head on.
 func (h *httpConn) passThrough(ctx context.Context, head []byte) bool {
-	h.due.settle()
-	h.due.setRaw()
+	h.settle()
+	h.setRaw()
 	if err := h.connect(ctx); err != nil {
 		h.reset()
 		return false

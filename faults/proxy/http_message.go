@@ -260,14 +260,22 @@ func traceID(parent string) string {
 
 // copyBody copies one body, as it is framed, byte for byte.
 func copyBody(w io.Writer, r *bufio.Reader, f framing) error {
+	return copyFramed(w, unchanged(w), r, f)
+}
+
+// copyFramed copies one body as it is framed: its framing to w, what it holds to p.
+func copyFramed(w io.Writer, p payload, r *bufio.Reader, f framing) error {
 	switch {
 	case f.chunked:
-		return copyChunks(w, r)
-	case f.length >= 0:
-		return copyExactly(w, r, f.length)
+		return copyChunks(w, p, r)
+	case f.length > 0:
+		return copyExactly(p(f.length), r, f.length)
+	case f.length == 0:
+		return nil
 	}
+	to := p(-1)
 	for {
-		err := copyExactly(w, r, 1<<62)
+		err := copyExactly(to, r, 1<<62)
 		if errors.Is(err, io.ErrUnexpectedEOF) {
 			return nil
 		}
@@ -277,10 +285,23 @@ func copyBody(w io.Writer, r *bufio.Reader, f framing) error {
 	}
 }
 
-// copyExactly copies n bytes out of r's own buffer. The end of r before that
-// is io.ErrUnexpectedEOF.
+// copyExactly copies n bytes. The end of r before that is io.ErrUnexpectedEOF.
 func copyExactly(w io.Writer, r *bufio.Reader, n int64) error {
-	for n > 0 {
+	if n > httpBuffer {
+		b := newBlock()
+		defer b.release()
+		for n > httpBuffer {
+			got, err := r.Read(b.data[:min(n, blockSize)])
+			if err != nil {
+				return unexpected(err)
+			}
+			if _, err := w.Write(b.data[:got]); err != nil {
+				return &writeError{err}
+			}
+			n -= int64(got)
+		}
+	}
+	for n > 0 { // the rest out of r's own buffer
 		if _, err := r.Peek(1); err != nil {
 			return unexpected(err)
 		}
@@ -296,7 +317,7 @@ func copyExactly(w io.Writer, r *bufio.Reader, n int64) error {
 
 // copyChunks copies a chunked body with its trailer. A malformed chunk is
 // errNotHTTP; the offending line has been copied then.
-func copyChunks(w io.Writer, r *bufio.Reader) error {
+func copyChunks(w io.Writer, p payload, r *bufio.Reader) error {
 	for {
 		line, err := copyLine(w, r)
 		if err != nil {
@@ -309,7 +330,7 @@ func copyChunks(w io.Writer, r *bufio.Reader) error {
 		if size == 0 {
 			break
 		}
-		if err := copyExactly(w, r, size); err != nil {
+		if err := copyExactly(p(size), r, size); err != nil {
 			return err
 		}
 		if end, err := copyLine(w, r); err != nil {

@@ -37,6 +37,7 @@ func TestPassThrough(t *testing.T) {
 			roundTrip(t, nc, bytes)
 			roundTrip(t, nc, "GET / HTTP/1.1\r\n\r\n")
 			assert.Zero(t, r.status("s").Receipt.Hits)
+			assert.Contains(t, r.status("s").Receipt.Note, "1 live connections cannot be followed")
 			nc.CloseWrite()
 			_, err := nc.Read(make([]byte, 1))
 			assert.ErrorIs(t, err, io.EOF)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"sync/atomic"
+
+	"squall/faults"
 )
 
 // errPlain says that what follows from the upstream is not HTTP.
@@ -14,6 +16,7 @@ var errPlain = errors.New("not HTTP from here on")
 func (h *httpConn) replies() {
 	defer close(h.ended)
 	err := h.relay()
+	h.holdEnd()
 	word := errWordUpstream
 	var broken *writeError
 	switch {
@@ -48,10 +51,11 @@ func (h *httpConn) relay() error {
 			head, err = h.reply(ex, r, out, head[:0])
 		}
 		if errors.Is(err, errPlain) {
-			h.due.setRaw()
+			h.setRaw()
 			return h.relayPlain(r, out)
 		}
 		if err != nil {
+			out.Flush() // what came before the end is the caller's
 			return err
 		}
 	}
@@ -70,43 +74,64 @@ func (h *httpConn) relayPlain(r *bufio.Reader, out *bufio.Writer) error {
 func (h *httpConn) reply(ex *exchange, r *bufio.Reader, out *bufio.Writer, head []byte) ([]byte, error) {
 	var bytes atomic.Int64
 	w := io.Writer(counted{out, &bytes})
+	if ex.copy {
+		w = io.Discard
+	}
 	head, resp, err := h.replyHead(ex, r, w, head)
 	if err != nil && !errors.Is(err, errNotHTTP) {
+		if !ex.will(faults.HTTPLoseReply) {
+			w.Write(head) // an error stays in the writer
+		}
 		return head, err
 	}
-	if ex.lose != nil {
+	if ex.will(faults.HTTPLoseReply) {
 		w = io.Discard
+		ex.tell(0, errWordReset)
 	} else {
 		ex.Status = resp.status
+		ex.tell(resp.status, "")
 	}
 	if _, werr := w.Write(head); werr != nil {
 		return head, &writeError{werr}
 	}
 	ends := err != nil || resp.status == 101 || ex.Method == "CONNECT" && resp.status/100 == 2
 	if !ends {
-		err = copyBody(w, r, resp.framing)
-		if errors.Is(err, errNotHTTP) {
-			ends, err = true, nil
-		}
-		if err != nil {
+		body := ex.replyBody(w)
+		err = copyFramed(w, body.payload, r, resp.framing)
+		body.settle(ex)
+		switch {
+		case errors.Is(err, errCutShort):
+			out.Flush()
+			ex.Out = bytes.Load()
+			return head, h.endAs(ex)
+		case errors.Is(err, errNotHTTP):
+			ends = true
+		case err != nil:
 			ex.Out = bytes.Load()
 			return head, err
 		}
 	}
-	if ex.lose != nil {
-		h.strike(ex.lose)
-		return head, errEnded // and relay's end logs it
+	if ex.will(faults.HTTPLoseReply) {
+		return head, h.endAs(ex)
 	}
 	if err := out.Flush(); err != nil {
 		return head, &writeError{err}
 	}
 	ex.Out = bytes.Load()
 	ex.finish("")
-	h.due.pop(ends)
+	h.pop(ends)
 	if ends {
 		return head, errPlain
 	}
 	return head, nil
+}
+
+// endAs ends the connection as the rule wants and counts that; relay's end logs it.
+func (h *httpConn) endAs(ex *exchange) error {
+	ex.struck()
+	h.drain()
+	h.strikeAs(ex.act.stage, ex.act.ending())
+	return errEnded
 }
 
 // replyHead reads the final head of a reply; interim heads go on to w at once.

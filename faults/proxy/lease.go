@@ -1,17 +1,25 @@
 package proxy
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
-// maxRest bounds how long the lease keeper sleeps when no lease runs.
-const maxRest = time.Hour
+const (
+	// maxRest bounds how long the keeper sleeps when no lease runs.
+	maxRest = time.Hour
+	// rampStep is how often a ramp looks for connections whose turn has come.
+	rampStep = 20 * time.Millisecond
+)
 
-// expireLeases removes stages whose owner fell silent. A runner that dies
-// leaves no fault behind.
-func (l *link) expireLeases() {
+// keep does what the passing of time or an event elsewhere asks for: it removes
+// stages whose owner fell silent, so that a runner that dies leaves no fault
+// behind, lets act those whose trigger has fired, and lets ramps grow.
+func (l *link) keep() {
 	timer := time.NewTimer(maxRest)
 	defer timer.Stop()
 	for {
-		timer.Reset(l.nextExpiry())
+		timer.Reset(l.rest())
 		select {
 		case <-l.ctx.Done():
 			return
@@ -20,21 +28,31 @@ func (l *link) expireLeases() {
 			// Errors are of listening again; the next status shows the edge refused.
 			l.remove(l.ctx, l.expired())
 		}
+		if s := l.current(); s.growing || slices.ContainsFunc(s.stages, s.overslept) {
+			l.apply(func(stages []*stage) []*stage { return stages })
+		}
 	}
 }
 
-func (l *link) wakeLeases() {
+// overslept tells whether the stage has woken up and is not in force yet.
+func (s *setting) overslept(st *stage) bool { return st.awake() && !slices.Contains(s.awake, st) }
+
+func (l *link) wakeKeeper() {
 	select {
 	case l.wake <- struct{}{}:
 	default:
 	}
 }
 
-func (l *link) nextExpiry() time.Duration {
+// rest is how long nothing has to be done.
+func (l *link) rest() time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	rest := maxRest
-	for _, st := range l.current().stages {
+	s, rest := l.current(), maxRest
+	if s.growing {
+		rest = rampStep
+	}
+	for _, st := range s.stages {
 		if !st.expires.IsZero() {
 			rest = min(rest, max(time.Until(st.expires), 0))
 		}
@@ -58,12 +76,17 @@ func (l *link) expired() func(*stage) bool {
 func (l *link) renew(owner string, ttl time.Duration) (n int) {
 	l.mu.Lock()
 	for _, st := range l.current().stages {
-		if st.Owner == owner && !st.expires.IsZero() {
-			st.expires = time.Now().Add(ttl)
-			n++
+		if st.Owner != owner || st.expires.IsZero() {
+			continue
 		}
+		if st.renewPackets(ttl) != nil {
+			st.expires = time.Now() // the kernel has ended it while we stood still
+			continue
+		}
+		st.expires = time.Now().Add(ttl)
+		n++
 	}
 	l.mu.Unlock()
-	l.wakeLeases()
+	l.wakeKeeper()
 	return n
 }

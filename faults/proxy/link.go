@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"slices"
+	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"squall/faults"
@@ -17,8 +17,10 @@ import (
 // link is one proxied edge: a listener, its connections and its stages.
 type link struct {
 	name, protocol, edge string
+	service              string // the edge between services, where edge is between instances of them
 	opts                 Options
 	wire                 *wireHub
+	tallies              *tallies
 
 	mu       sync.Mutex // guards what follows
 	listen   string     // real address once listened
@@ -41,9 +43,9 @@ type link struct {
 }
 
 // newLink listens, unless cfg is disabled. The link lives until close.
-func newLink(cfg Proxy, opts Options, wire *wireHub) (*link, error) {
+func newLink(cfg Proxy, opts Options, wire *wireHub, tallies *tallies) (*link, error) {
 	l := &link{
-		name: cfg.Name, protocol: cfg.Protocol, edge: cfg.Edge, opts: opts, wire: wire,
+		name: cfg.Name, protocol: cfg.Protocol, edge: cfg.Edge, service: cfg.Service, opts: opts, wire: wire, tallies: tallies,
 		listen: cfg.Listen, upstream: cfg.Upstream, enabled: cfg.Enabled,
 		conns: map[*conn]struct{}{}, wake: make(chan struct{}, 1),
 	}
@@ -55,7 +57,7 @@ func newLink(cfg Proxy, opts Options, wire *wireHub) (*link, error) {
 		l.cancel()
 		return nil, err
 	}
-	l.wg.Go(l.expireLeases)
+	l.wg.Go(l.keep)
 	return l, nil
 }
 
@@ -73,12 +75,25 @@ func (l *link) close() {
 	l.closed = true
 	l.cancel()
 	l.closeListener()
-	l.hold.release()
+	l.letGo()
 	l.mu.Unlock()
 	for _, c := range l.live() {
 		c.finish()
 	}
 	l.wg.Wait()
+	for _, st := range l.current().stages {
+		closeTables(st.endPackets()) // fails for a socket that is closed already
+		l.tallies.leave(l, st)
+	}
+}
+
+// called tells whether that is the link's name as an edge, between instances or
+// between services; "orders-1 -> payments" is a mixture.
+func (l *link) called(edge string) bool {
+	caller, callee, _ := strings.Cut(edge, " -> ")
+	one, other, _ := strings.Cut(l.edge, " -> ")
+	oneService, otherService, _ := strings.Cut(l.service, " -> ")
+	return (caller == one || caller == oneService) && (callee == other || callee == otherService)
 }
 
 // syncListener opens or closes the listener as the setting wants. l.mu is held.
@@ -114,6 +129,12 @@ func (l *link) closeListener() {
 	}
 }
 
+// letGo gives the port up, once: the descriptor may be somebody else's by now. l.mu is held.
+func (l *link) letGo() {
+	l.hold.release()
+	l.hold = nil
+}
+
 func (l *link) accept(nl *net.TCPListener) {
 	for {
 		nc, err := nl.AcceptTCP()
@@ -138,10 +159,16 @@ func (l *link) admit(nl *net.TCPListener, nc *net.TCPConn) {
 	if l.listener != nl { // closed meanwhile
 		nc.SetLinger(0)
 		nc.Close()
+		if st := l.current().refuse; st != nil {
+			st.hit(1)
+		}
 		return
 	}
 	c := newConn(l, l.connections.Add(1), nc)
 	l.conns[c] = struct{}{}
+	for _, st := range l.current().awake {
+		c.enrol(st)
+	}
 	l.wg.Go(func() {
 		c.serve(l.ctx)
 		l.mu.Lock()
@@ -165,11 +192,14 @@ func (l *link) live() []*conn {
 // are cut when it is disabled or goes elsewhere from now on.
 func (l *link) configure(listen, upstream string, enabled bool) error {
 	l.mu.Lock()
+	if listen != l.listen && len(l.current().packets) > 0 {
+		l.mu.Unlock()
+		return &apiError{"packets of this proxy are being lost: it cannot listen elsewhere now", http.StatusConflict}
+	}
 	moved := listen != l.listen || upstream != l.upstream
 	if listen != l.listen {
 		l.closeListener()
-		l.hold.release()
-		l.hold = nil
+		l.letGo()
 	}
 	l.listen, l.upstream, l.enabled = listen, upstream, enabled
 	err := l.syncListener()
@@ -182,149 +212,11 @@ func (l *link) configure(listen, upstream string, enabled bool) error {
 	return err
 }
 
-// put adds or replaces a stage and waits, bounded, for live connections.
-func (l *link) put(ctx context.Context, id string, s faults.Stage) (faults.StageStatus, error) {
-	st, err := newStage(id, s, l.protocol)
-	if err != nil {
-		return faults.StageStatus{}, badRequest(err)
-	}
-	err = l.change(ctx, func(stages []*stage) []*stage {
-		if i := slices.IndexFunc(stages, hasID(id)); i >= 0 {
-			stages[i] = st
-			return stages
-		}
-		return append(stages, st)
-	})
-	if err != nil {
-		return faults.StageStatus{}, err
-	}
-	return l.statusOf(st), nil
-}
-
-// remove removes the stages that match, waits as put does, and says how many.
-func (l *link) remove(ctx context.Context, match func(*stage) bool) (n int, err error) {
-	if !slices.ContainsFunc(l.current().stages, match) {
-		return 0, nil
-	}
-	err = l.change(ctx, func(stages []*stage) []*stage {
-		kept := slices.DeleteFunc(slices.Clone(stages), match)
-		n = len(stages) - len(kept)
-		return kept
-	})
-	return n, err
-}
-
-func hasID(id string) func(*stage) bool     { return func(s *stage) bool { return s.id == id } }
-func ownedBy(name string) func(*stage) bool { return func(s *stage) bool { return s.Owner == name } }
-
-// change replaces the setting and waits until live connections have switched,
-// or for the switch timeout, whichever comes first.
-func (l *link) change(ctx context.Context, edit func([]*stage) []*stage) error {
-	l.mu.Lock()
-	old := l.current()
-	next := newSetting(old, edit(slices.Clone(old.stages)))
-	l.setting.Store(next)
-	close(old.changed)
-	for _, st := range old.stages {
-		if !slices.Contains(next.stages, st) {
-			close(st.removed)
-		}
-	}
-	err := l.syncListener()
-	l.mu.Unlock()
-
-	l.wakeLeases()
-	l.bite(old, next)
-	if next.gen != old.gen {
-		for _, c := range l.live() {
-			c.kick()
-		}
-		l.waitSwitched(ctx, next.gen)
-	}
-	return err
-}
-
-// bite cuts live connections where a stage that just came wants that.
-func (l *link) bite(old, next *setting) {
-	for _, st := range []*stage{next.refuse, next.reset} {
-		if st == nil || slices.Contains(old.stages, st) {
-			continue
-		}
-		for _, c := range l.live() {
-			c.strike(st)
-		}
-	}
-	if next.refuse != nil && next.refuse != old.refuse {
-		l.canary(next.refuse)
-	}
-}
-
-// canary dials the edge once: with no live connection to cut, this is the
-// only proof that connections are refused. It is not counted as a hit.
-func (l *link) canary(st *stage) {
-	l.mu.Lock()
-	addr := l.listen
-	l.mu.Unlock()
-	nc, err := net.DialTimeout("tcp", addr, time.Second)
-	note := fmt.Sprintf("canary dial: %v", err)
-	switch {
-	case err == nil:
-		nc.Close()
-		note = "canary dial was accepted"
-	case errors.Is(err, syscall.ECONNREFUSED):
-		note = "canary dial refused"
-	}
-	st.canary.Store(&note)
-}
-
-// waitSwitched polls: the wait is rare and short, and a counter shared by all
-// connections would cost every read something.
-func (l *link) waitSwitched(ctx context.Context, gen uint64) {
-	ctx, cancel := context.WithTimeout(ctx, l.opts.SwitchTimeout)
-	defer cancel()
-	for pause := 100 * time.Microsecond; ; pause = min(2*pause, 20*time.Millisecond) {
-		if _, pending := l.switched(gen); pending == 0 {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-l.ctx.Done():
-			return
-		case <-time.After(pause):
-		}
-	}
-}
-
-// switched counts the live connections under generation gen and those not yet.
-func (l *link) switched(gen uint64) (applied, pending int) {
-	for _, c := range l.live() {
-		if c.reads(gen) {
-			applied++
-		} else {
-			pending++
-		}
-	}
-	return applied, pending
-}
-
-// status returns faults.ErrNoStage when there is none of that id.
-func (l *link) status(id string) (faults.StageStatus, error) {
-	stages := l.current().stages
-	i := slices.IndexFunc(stages, hasID(id))
-	if i < 0 {
-		return faults.StageStatus{}, fmt.Errorf("proxy %s: stage %s: %w", l.name, id, faults.ErrNoStage)
-	}
-	return l.statusOf(stages[i]), nil
-}
-
-func (l *link) statusOf(st *stage) faults.StageStatus {
-	out := faults.StageStatus{ID: st.id, Proxy: l.name, Stage: st.Stage, Receipt: st.receipt()}
-	out.Applied, out.Pending = l.switched(l.current().gen)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	out.Expires = st.expires
-	return out
+// log writes an exchange that has ended to the wire log, and tells the stages
+// that wait for such a thing.
+func (l *link) log(e *Exchange) {
+	l.tallies.notice(event{l, e.Method, e.Path, e.Status, e.Code, e.Error})
+	l.wire.publish(e)
 }
 
 // config describes the link as the API shows it.
@@ -332,7 +224,7 @@ func (l *link) config() Proxy {
 	l.mu.Lock()
 	p := Proxy{
 		Name: l.name, Listen: l.listen, Upstream: l.upstream, Enabled: l.enabled,
-		Protocol: l.protocol, Edge: l.edge, Toxics: []faults.Toxic{},
+		Protocol: l.protocol, Edge: l.edge, Service: l.service, Toxics: []faults.Toxic{},
 	}
 	l.mu.Unlock()
 	for _, st := range l.current().stages {

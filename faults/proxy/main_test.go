@@ -26,6 +26,7 @@ type rig struct {
 	t      *testing.T
 	ctx    context.Context
 	base   string
+	server *Server
 	client *Client
 	link   faults.Link
 	addr   string // of the proxied edge
@@ -41,7 +42,7 @@ func newRig(t *testing.T, protocol, upstream string, opts Options) *rig {
 	served := make(chan error, 1)
 	server := NewServer(opts)
 	go func() { served <- server.Serve(ctx, nl) }()
-	r := &rig{t: t, ctx: ctx, base: "http://" + nl.Addr().String()}
+	r := &rig{t: t, ctx: ctx, server: server, base: "http://" + nl.Addr().String()}
 	r.client = NewClient(r.base)
 	t.Cleanup(func() {
 		r.client.Close()
@@ -57,14 +58,22 @@ func newRig(t *testing.T, protocol, upstream string, opts Options) *rig {
 	return r
 }
 
+// patience is how long a test waits for what comes at once: what is lost must
+// say so before the whole package runs out of time.
+const patience = time.Minute
+
 func (r *rig) put(id string, s faults.Stage) {
 	r.t.Helper()
-	require.NoError(r.t, r.link.PutStage(r.ctx, id, s))
+	ctx, cancel := context.WithTimeout(r.ctx, patience)
+	defer cancel()
+	require.NoError(r.t, r.link.PutStage(ctx, id, s))
 }
 
 func (r *rig) remove(id string) {
 	r.t.Helper()
-	require.NoError(r.t, r.link.DeleteStage(r.ctx, id))
+	ctx, cancel := context.WithTimeout(r.ctx, patience)
+	defer cancel()
+	require.NoError(r.t, r.link.DeleteStage(ctx, id))
 }
 
 func (r *rig) status(id string) faults.StageStatus {

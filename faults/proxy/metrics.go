@@ -8,6 +8,7 @@ var (
 	descLive        = desc("connections", "Connections now.", "proxy")
 	descBytes       = desc("bytes_total", "Bytes passed on, by direction.", "proxy", "direction")
 	descHits        = desc("stage_hits", "What a stage has affected so far, in its unit.", "proxy", "stage", "unit")
+	descDelay       = desc("stage_delay_seconds", "Delays that a stage delivered.", "proxy", "stage")
 	descDropped     = desc("wire_dropped_total", "Wire log lines that readers were too slow for.")
 )
 
@@ -20,7 +21,7 @@ type collector struct{ s *Server }
 
 // Describe implements prometheus.Collector.
 func (c collector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descConnections, descLive, descBytes, descHits, descDropped} {
+	for _, d := range []*prometheus.Desc{descConnections, descLive, descBytes, descHits, descDelay, descDropped} {
 		out <- d
 	}
 }
@@ -41,6 +42,10 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		counter(descBytes, float64(l.bytesDown.Load()), l.name, "downstream")
 		for _, st := range l.current().stages {
 			gauge(descHits, float64(st.hits.Load()), l.name, st.id, st.unit())
+			if d := st.delays.summary(); d != nil {
+				out <- prometheus.MustNewConstSummary(descDelay, d.N, d.Sum.Seconds(),
+					map[float64]float64{0.5: d.P50.Seconds(), 0.9: d.P90.Seconds(), 0.99: d.P99.Seconds()}, l.name, st.id)
+			}
 		}
 	}
 }

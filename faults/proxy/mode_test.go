@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"syscall"
 	"testing"
 	"testing/iotest"
@@ -25,7 +26,7 @@ func TestRefuseAndRecoverOnTheSamePort(t *testing.T) {
 		_, err := net.Dial("tcp", r.addr)
 		assert.ErrorIs(t, err, syscall.ECONNREFUSED)
 		got := r.status("down").Receipt
-		assert.EqualValues(t, 1, got.Hits)
+		assert.EqualValues(t, 1+countedRefusals(1), got.Hits, "reset, and refused, but not the canary")
 		assert.Equal(t, "connections", got.Unit)
 		assert.Equal(t, "canary dial refused", got.Note)
 		_, err = live.Read(make([]byte, 1))
@@ -101,6 +102,42 @@ func TestHangAndRelease(t *testing.T) {
 	r.remove("hang")
 	for _, nc := range []net.Conn{live, fresh} {
 		require.NoError(t, iotest.TestReader(io.LimitReader(nc, 4), []byte("held")))
+	}
+}
+
+// What passes nothing passes no end either: a callee that dies behind a hung
+// edge is silent, until the stage goes.
+func TestHangHoldsTheEndOfTheUpstream(t *testing.T) {
+	for _, protocol := range []string{"tcp", ProtocolHTTP} {
+		for name, linger := range map[string]int{"closed": -1, "reset": 0} {
+			t.Run(protocol+" "+name, func(t *testing.T) {
+				accepted := make(chan *net.TCPConn, 1)
+				r := newRig(t, protocol, tcpServer(t, func(nc *net.TCPConn) {
+					_, _ = nc.Read(make([]byte, 100)) // closing over what was not read is a reset
+					accepted <- nc
+					<-t.Context().Done()
+				}), Options{})
+				live := r.dial()
+				_, err := io.WriteString(live, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+				require.NoError(t, err)
+				upstream := <-accepted
+				r.put("hang", faults.Stage{Mode: faults.LinkHang})
+				require.NoError(t, upstream.SetLinger(linger))
+				require.NoError(t, upstream.Close())
+				eventually(t, func() bool { return r.status("hang").Receipt.Hits == 1 }, "the end is held")
+				live.SetReadDeadline(time.Now().Add(60 * time.Millisecond))
+				_, err = live.Read(make([]byte, 1))
+				assert.ErrorIs(t, err, os.ErrDeadlineExceeded)
+				live.SetReadDeadline(time.Time{})
+				r.remove("hang")
+				_, err = live.Read(make([]byte, 1))
+				if linger == 0 {
+					assert.ErrorIs(t, err, syscall.ECONNRESET)
+				} else {
+					assert.ErrorIs(t, err, io.EOF)
+				}
+			})
+		}
 	}
 }
 

@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"errors"
+	"io"
 	"net"
 
 	"golang.org/x/sys/unix"
@@ -24,4 +26,37 @@ func peerGone(c *net.TCPConn) bool {
 		gone = err == nil && (info.State == tcpClose || info.State == tcpCloseWait)
 	})
 	return gone || err != nil
+}
+
+// peekByte waits for the next byte from the peer and leaves it to be read.
+func peekByte(c *net.TCPConn) (byte, error) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	var b [1]byte
+	var n int
+	var rerr error
+	err = raw.Read(func(fd uintptr) bool {
+		n, _, rerr = unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK)
+		return rerr != unix.EAGAIN
+	})
+	if err == nil && rerr == nil && n == 0 {
+		err = io.EOF
+	}
+	return b[0], errors.Join(err, rerr)
+}
+
+// unacked is how many bytes written to c its peer's kernel does not have yet.
+func unacked(c *net.TCPConn) int {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	n := 0
+	raw.Control(func(fd uintptr) { n, err = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ) })
+	if err != nil {
+		return 0
+	}
+	return n
 }

@@ -18,6 +18,7 @@ import (
 type Options struct {
 	SwitchTimeout time.Duration // how long a change waits for live connections; 2 s
 	DialTimeout   time.Duration // of upstreams; 5 s
+	Token         string        // that callers of the API must show; empty: none
 	Linger        time.Duration // half-closed connections that stand still end after this; 30 s
 }
 
@@ -40,14 +41,16 @@ type Proxy struct {
 	Upstream string         `json:"upstream"`
 	Enabled  bool           `json:"enabled"`
 	Protocol string         `json:"protocol,omitempty"` // http parses requests, anything else is TCP
-	Edge     string         `json:"edge,omitempty"`     // "orders -> payments"; default: the name
+	Edge     string         `json:"edge,omitempty"`     // "orders-1 -> payments-2"; default: the name
+	Service  string         `json:"service,omitempty"`  // "orders -> payments", where edge is between instances; default: the edge
 	Toxics   []faults.Toxic `json:"toxics"`             // those that came through Toxiproxy's API
 }
 
 // Server is a set of proxied edges and the HTTP API that controls them.
 type Server struct {
-	opts Options
-	wire *wireHub
+	opts    Options
+	wire    *wireHub
+	tallies *tallies
 
 	mu    sync.Mutex
 	links map[string]*link
@@ -56,7 +59,7 @@ type Server struct {
 
 // NewServer returns a server without any edge.
 func NewServer(opts Options) *Server {
-	return &Server{opts: opts.withDefaults(), wire: newWireHub(), links: map[string]*link{}}
+	return &Server{opts: opts.withDefaults(), wire: newWireHub(), tallies: newTallies(), links: map[string]*link{}}
 }
 
 // Serve answers the API on l until ctx ends, then ends every edge and every
@@ -111,6 +114,9 @@ func (s *Server) create(p Proxy) (*link, error) {
 	if p.Edge == "" {
 		p.Edge = p.Name
 	}
+	if p.Service == "" {
+		p.Service = p.Edge
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended {
@@ -119,7 +125,7 @@ func (s *Server) create(p Proxy) (*link, error) {
 	if s.links[p.Name] != nil {
 		return nil, &apiError{"proxy already exists", http.StatusConflict}
 	}
-	l, err := newLink(p, s.opts, s.wire)
+	l, err := newLink(p, s.opts, s.wire, s.tallies)
 	if err != nil {
 		return nil, err
 	}

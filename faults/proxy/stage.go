@@ -1,13 +1,11 @@
 package proxy
 
 import (
-	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
-
-	"github.com/Shopify/toxiproxy/v2/stream"
-	"github.com/Shopify/toxiproxy/v2/toxics"
 
 	"squall/faults"
 )
@@ -20,20 +18,22 @@ type stage struct {
 	removed chan struct{} // closed when the stage goes
 
 	expires time.Time // of the lease, zero: none; guarded by link.mu
+	gen     uint64    // of the setting it came into force with; guarded by link.mu
 
-	matched     atomic.Uint64 // requests that match an HTTP rule's method and path
+	tally       *tally // shared with the fault's stages on other links
 	hits        atomic.Uint64
 	first, last atomic.Int64 // Unix nanoseconds
 	delays      delays
 	canary      atomic.Pointer[string]
-}
 
-// toxic is one toxic of a stage. Its settings are shared by all connections
-// and never change: a change makes a new stage.
-type toxic struct {
-	toxics.ToxicWrapper
-	stage *stage
-	key   string // names it among the toxics of a seed
+	down    bool // flapping, and down now; guarded by link.mu
+	outages outages
+	issuer  *issuer // of a TLS act's certificates
+	answers tlsAnswers
+	packets packets
+
+	items  items
+	tooBig atomic.Uint64 // messages that a bus rule could not act on
 }
 
 // newStage checks s and makes it runnable.
@@ -43,47 +43,23 @@ func newStage(id string, s faults.Stage, protocol string) (*stage, error) {
 	}
 	st := &stage{Stage: s, id: id, removed: make(chan struct{})}
 	for i, t := range s.Toxics {
-		tx, err := newToxic(t)
+		tx, err := newToxic(t, st, fmt.Sprintf("%s/%d", id, i))
 		if err != nil {
 			return nil, fmt.Errorf("stage %s: toxic %d: %w", id, i, err)
 		}
-		tx.stage, tx.key = st, fmt.Sprintf("%s/%d", id, i)
 		st.toxics = append(st.toxics, tx)
+	}
+	st.down = s.Flap != nil
+	if s.TLS != nil {
+		var err error
+		if st.issuer, err = newIssuer(s.TLS.Cert); err != nil {
+			return nil, fmt.Errorf("stage %s: %w", id, err)
+		}
 	}
 	if s.Lease > 0 {
 		st.expires = time.Now().Add(s.Lease)
 	}
 	return st, nil
-}
-
-func newToxic(t faults.Toxic) (*toxic, error) {
-	tx := &toxic{ToxicWrapper: toxics.ToxicWrapper{
-		Name: t.Name, Type: t.Type, Stream: t.Stream, Toxicity: t.Toxicity,
-	}}
-	if tx.Stream == "" {
-		tx.Stream = stream.Downstream.String()
-	}
-	var err error
-	if tx.Direction, err = stream.ParseDirection(tx.Stream); err != nil {
-		return nil, fmt.Errorf("unknown stream %q, expected upstream or downstream", t.Stream)
-	}
-	if toxics.New(&tx.ToxicWrapper) == nil {
-		return nil, fmt.Errorf("unknown toxic type %q", t.Type)
-	}
-	if t.Type == "bandwidth" {
-		tx.Toxic = new(bandwidth)
-	}
-	if len(t.Attributes) > 0 {
-		if err := json.Unmarshal(t.Attributes, tx.Toxic); err != nil {
-			return nil, fmt.Errorf("decode attributes of %s: %w", t.Type, err)
-		}
-	}
-	return tx, nil
-}
-
-// strikes tells whether the toxic acts on a connection.
-func (t *toxic) strikes(conn uint64) bool {
-	return chance(t.stage.Seed, t.key, conn) < float64(t.Toxicity)
 }
 
 // hit counts n more units affected.
@@ -98,19 +74,92 @@ func (s *stage) unit() string {
 	switch {
 	case s.HTTP != nil:
 		return "requests"
+	case s.Bus != nil:
+		return "messages"
+	case s.Query != nil:
+		return "queries"
 	case len(s.toxics) > 0:
-		return "bytes"
+		return s.toxics[0].unit()
+	case s.TLS != nil:
+		return "handshakes"
+	case s.Packets != nil:
+		return "packets"
 	}
 	return "connections"
 }
 
+// perUnit tells whether the stage decides for each request or message, not for
+// whole connections.
+func (s *stage) perUnit() bool { return s.HTTP != nil || s.Bus != nil || s.Query != nil }
+
+// perConnection tells whether it decides for connections. Who loses packets does neither.
+func (s *stage) perConnection() bool { return !s.perUnit() && s.Packets == nil }
+
+// onlyNew tells whether the stage decides for connections as they come, not for
+// those that live already.
+func (s *stage) onlyNew() bool { return s.Accept > 0 || s.TLS != nil }
+
+// gone tells whether the stage has been removed.
+func (s *stage) gone() bool {
+	select {
+	case <-s.removed:
+		return true
+	default:
+		return false
+	}
+}
+
+// act says in a word or two what the stage does to a connection.
+func (s *stage) act() string {
+	var words []string
+	for _, t := range s.Toxics {
+		if !slices.Contains(words, t.Type) {
+			words = append(words, t.Type)
+		}
+	}
+	switch {
+	case s.HTTP != nil:
+		return s.HTTP.String()
+	case s.Bus != nil:
+		return s.Bus.String()
+	case s.Query != nil:
+		return "hold"
+	case s.Mode != "":
+		words = append(words, string(s.Mode))
+	case s.Reset:
+		words = append(words, "reset")
+	case s.Accept > 0:
+		words = append(words, "accept")
+	case s.TLS != nil:
+		words = append(words, "tls "+string(s.TLS.Cert))
+	}
+	return strings.Join(words, "+")
+}
+
 func (s *stage) receipt() faults.Receipt {
-	r := faults.Receipt{Hits: s.hits.Load(), Unit: s.unit(), Note: s.delays.String()}
+	s.countPackets()
+	r := faults.Receipt{Hits: s.hits.Load(), Unit: s.unit(), Items: s.items.all()}
 	if first := s.first.Load(); first != 0 {
 		r.First, r.Last = time.Unix(0, first), time.Unix(0, s.last.Load())
 	}
-	if note := s.canary.Load(); note != nil {
-		r.Note = *note
-	}
+	r.Note = s.note()
 	return r
+}
+
+// note says what was measured besides the hits.
+func (s *stage) note() string {
+	notes := []string{s.delays.String(), s.answers.String(), s.packets.String()}
+	if n := s.tooBig.Load(); n > 0 {
+		notes = append(notes, fmt.Sprintf("%d messages above %d MB passed as they were", n, maxNATSMessage>>20))
+	}
+	if !s.awake() {
+		notes = append(notes, "asleep: its trigger has not fired")
+	}
+	if s.Flap != nil {
+		notes = append(notes, s.outages.String())
+	}
+	if canary := s.canary.Load(); canary != nil {
+		notes = append(notes, *canary)
+	}
+	return strings.Join(slices.DeleteFunc(notes, func(n string) bool { return n == "" }), "; ")
 }

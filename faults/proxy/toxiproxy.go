@@ -235,6 +235,6 @@ func (l *link) toxic(name string) *stage {
 // shown is the stage's first toxic with every attribute spelled out.
 func (s *stage) shown() faults.Toxic {
 	t := s.Toxics[0]
-	t.Attributes, _ = json.Marshal(s.toxics[0].Toxic) // plain numbers: cannot fail
+	t.Attributes, _ = json.Marshal(s.toxics[0].shaper) // plain numbers: cannot fail
 	return t
 }

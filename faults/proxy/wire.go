@@ -19,6 +19,7 @@ type Exchange struct {
 	Method string `json:"method,omitempty"`
 	Path   string `json:"path,omitempty"`
 	Status int    `json:"status,omitempty"` // as the caller saw it; 0: no reply
+	Code   string `json:"code,omitempty"`   // of a gRPC call, such as UNAVAILABLE
 	Op     string `json:"op,omitempty"`     // X-Request-Id
 	Key    string `json:"key,omitempty"`    // Idempotency-Key
 	Trace  string `json:"trace,omitempty"`  // trace id of traceparent
@@ -27,6 +28,7 @@ type Exchange struct {
 	Out    int64  `json:"out,omitempty"`    // bytes to the caller
 	Fault  string `json:"fault,omitempty"`  // id of the stage that affected it
 	Error  string `json:"error,omitempty"`  // refused, reset, timeout, caller-left, upstream-closed
+	Acts   []Act  `json:"acts,omitempty"`   // every decision that hit it or its connection
 }
 
 // wireHub hands every exchange to every reader of the wire log.
