@@ -39,6 +39,9 @@ func (l *ledger) accounts(v *View) ([]*account, string) {
 	if why := l.enter(v, get); why != "" {
 		return nil, why
 	}
+	if why := l.enterDead(v, byID); why != "" {
+		return nil, why
+	}
 	list := make([]*account, 0, len(byID))
 	for _, a := range byID {
 		list = append(list, a)
@@ -81,6 +84,23 @@ func (l *ledger) enterStates(v *View, get func(record.AuditRow) *account) string
 	for _, r := range rows {
 		if a := get(r); a != nil {
 			a.state = r.State
+		}
+	}
+	return ""
+}
+
+// enterDead marks the operations that were given up. What else is among the
+// dead letters, such as poison, is no operation.
+func (l *ledger) enterDead(v *View, byID map[string]*account) string {
+	for _, s := range l.DeadLettered {
+		rows, why := v.books(s)
+		if why != "" {
+			return why
+		}
+		for _, r := range rows {
+			if a := byID[r.Key]; a != nil {
+				a.dead = true
+			}
 		}
 	}
 	return ""

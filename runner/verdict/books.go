@@ -1,7 +1,6 @@
 package verdict
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -52,16 +51,9 @@ func (v *View) unread(source string) string {
 
 func booksProbes(run *record.Run) map[string]record.Probe {
 	probes := map[string]record.Probe{}
-	for _, e := range run.Entries {
-		if e.Type != record.TypeProbe {
-			continue
-		}
-		var p record.Probe
-		if json.Unmarshal(e.Data, &p) != nil {
-			continue // the reader checks entries; what it let pass is no books probe
-		}
+	for _, p := range run.Probes {
 		if source, ok := strings.CutPrefix(p.Name, BooksProbe("")); ok {
-			probes[source] = p
+			probes[source] = p.Probe
 		}
 	}
 	return probes

@@ -69,8 +69,14 @@ func unitOf(text string) unit {
 	return plainUnit
 }
 
-// slack absorbs rounding: 99.9% and 999/1000 need not be the same float.
-func (b bound) slack() float64 { return 1e-9 * math.Max(1, math.Abs(b.limit)) }
+// slack absorbs rounding: 99.9% and 999/1000 need not be the same float. A bound
+// that limits nothing has none.
+func (b bound) slack() float64 {
+	if math.IsInf(b.limit, 0) {
+		return 0
+	}
+	return 1e-9 * math.Max(1, math.Abs(b.limit))
+}
 
 // room is how far v lies on the right side of the bound.
 func (b bound) room(v float64) float64 {

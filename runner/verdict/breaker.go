@@ -3,9 +3,9 @@ package verdict
 import (
 	"context"
 	"fmt"
-	"maps"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"squall/runner/record"
@@ -31,7 +31,10 @@ first instant after the injection at which it carries less than 15 % of its base
 while the caller is still asked and still answers. A caller that is stuck is not open. While open, calls closer
 than 400 ms are one burst of trial calls. Closed means: half the baseline rate again, over one second.
 On an edge of several instances the breakers are judged together; bursts are those of one caller, since each has
-a breaker of its own. Too little evidence: fewer than 20 calls in the baseline, an edge that falls silent by itself, no demand, and
+a breaker of its own. opensAfter counts the calls that one of them begins between injection and open. Others are edges of
+the same caller that must go on, at half of their baseline rate at least, or of the caller's where they are a fallback
+that carried nothing before. With staysClosed the edge must never count as open under the fault.
+Too little evidence: fewer than 20 calls in the baseline, an edge that falls silent by itself, no demand, and
 net-down on the edge, because refused dials leave no trace at the wire.`,
 		Params:     breaker{},
 		Fixed:      true,
@@ -45,10 +48,14 @@ type breaker struct {
 	Edge             string        `yaml:"edge" spec:"required" doc:"Edge behind the breaker: payments -> psp-primary."`
 	OpensWithin      spec.Duration `yaml:"opensWithin" doc:"Longest time from injection to open; absent: before the fault is gone."`
 	FailsFastUnder   spec.Duration `yaml:"failsFastUnder" doc:"While it is open, 95 % of the answers of the caller come faster than this."`
+	OpensAfter       int           `yaml:"opensAfter" spec:"min=0" doc:"Most calls of one instance from the injection until it is open; 0: not judged."`
 	TrialCallsAtMost int           `yaml:"trialCallsAtMost" spec:"min=0" doc:"Largest burst of calls of one instance while it is open; 0: not judged."`
 	ClosesWithin     spec.Duration `yaml:"closesWithin" doc:"Longest time from the fault's end to traffic; absent: not judged."`
+	Others           []string      `yaml:"others" doc:"Edges of the same caller that carry on while this one is open: its breaker is not theirs."`
+	StaysClosed      bool          `yaml:"staysClosed" doc:"Instead: the fault is none that may open a breaker, such as refusals."`
 
-	links links
+	links  links
+	others []links
 }
 
 func newBreaker(d Declared) (Checker, spec.Problems) {
@@ -61,6 +68,9 @@ func newBreaker(d Declared) (Checker, spec.Problems) {
 		return nil, ps
 	}
 	b.Edge = b.links.name
+	if ps = b.scope(d); ps != nil {
+		return nil, ps
+	}
 	if b.ClosesWithin > 0 {
 		return b, tooShort(d, "closesWithin", time.Duration(b.ClosesWithin)+wireSpan)
 	}
@@ -73,6 +83,7 @@ type watch struct {
 	byCaller map[string]calls // the same, by the instance that calls
 	demand   calls            // what the callers are asked
 
+	hit                        int // calls on the edge that a fault affected
 	baseline                   Window
 	edgeRate, demandRate       float64
 	injected, reverted         time.Duration
@@ -91,9 +102,18 @@ func (b *breaker) Judge(_ context.Context, v *View, f *Finding) {
 		return
 	}
 	opened, isOpen := w.opened()
-	claims := []claim{b.opens(w, opened, isOpen)}
-	if isOpen {
-		claims = append(claims, b.failsFast(w, opened), b.trials(w, opened), b.closes(w))
+	var claims []claim
+	switch {
+	case b.StaysClosed:
+		claims = append(claims, b.staysClosed(w, f.MinSamples, opened, isOpen))
+	case isOpen:
+		claims = append(claims, b.opens(w, opened, isOpen), b.soon(w, opened), b.failsFast(w, opened), b.trials(w, opened))
+		for _, other := range b.others {
+			claims = append(claims, b.leavesAlone(v, w, other, opened))
+		}
+		claims = append(claims, b.closes(w))
+	default:
+		claims = append(claims, b.opens(w, opened, isOpen))
 	}
 	f.decide(slices.DeleteFunc(claims, func(c claim) bool { return c.verdict == "" }))
 	f.Expected = b.expected()
@@ -101,14 +121,23 @@ func (b *breaker) Judge(_ context.Context, v *View, f *Finding) {
 
 func (b *breaker) expected() string {
 	s := "opens before the fault is gone"
+	if b.StaysClosed {
+		s = "stays closed"
+	}
 	if b.OpensWithin > 0 {
 		s = "opens within " + short(time.Duration(b.OpensWithin))
+	}
+	if b.OpensAfter > 0 {
+		s += " after at most " + plural(b.OpensAfter, "call")
 	}
 	if b.FailsFastUnder > 0 {
 		s += ", then answers in under " + short(time.Duration(b.FailsFastUnder))
 	}
 	if b.TrialCallsAtMost > 0 {
 		s += fmt.Sprintf(", at most %s at a time", plural(b.TrialCallsAtMost, "trial call"))
+	}
+	if len(b.Others) > 0 {
+		s += ", leaves " + strings.Join(b.Others, " and ") + " alone"
 	}
 	if b.ClosesWithin > 0 {
 		s += ", closes within " + short(time.Duration(b.ClosesWithin))
@@ -135,6 +164,7 @@ func (b *breaker) watch(v *View, f *Finding) (*watch, string) {
 			return caller == instance && b.links.has(e)
 		})
 	}
+	w.hit = len(exchanges(v.Run, func(x *record.Exchange) bool { return b.links.has(x.Edge) && x.Fault != "" }))
 	onEdge := b.links.hitBy
 	if _, found := firstState(v.Run, record.FaultInjected, onEdge); !found {
 		onEdge = anyFault // a breaker may also trip on a fault further away
@@ -289,56 +319,6 @@ func (b *breaker) failsFast(w *watch, opened time.Duration) claim {
 		c.why = fmt.Sprintf("with the breaker on %s open, 95%% of the answers took up to %s, not under %s", b.Edge, short(p95), short(limit))
 	}
 	return c
-}
-
-func (b *breaker) trials(w *watch, opened time.Duration) claim {
-	if b.TrialCallsAtMost == 0 {
-		return claim{}
-	}
-	most, at, caller := 0, time.Duration(0), ""
-	for _, instance := range slices.Sorted(maps.Keys(w.byCaller)) {
-		if n, begun := w.largestBurst(w.byCaller[instance], opened); n > most {
-			most, at, caller = n, begun, instance
-		}
-	}
-	c := claim{verdict: Pass, measured: fmt.Sprintf("at most %s at a time", plural(most, "trial call"))}
-	if most == 0 && w.until()-opened > 5*time.Second {
-		c.measured = "no trial call"
-	}
-	c.margin = against(float64(most), float64(b.TrialCallsAtMost))
-	if most > b.TrialCallsAtMost {
-		c.verdict = Fail
-		of := ""
-		if len(w.byCaller) > 1 {
-			of = " of " + caller
-		}
-		c.why = fmt.Sprintf("the open breaker on %s let %d calls%s through at once at %s, at most %d are allowed",
-			b.Edge, most, of, short(at), b.TrialCallsAtMost)
-	}
-	return c
-}
-
-// largestBurst counts the calls of one instance while the breaker is open. Once
-// a call has succeeded the breaker closes by right, and what follows is no trial.
-func (w *watch) largestBurst(of calls, opened time.Duration) (most int, at time.Duration) {
-	end := w.until()
-	open := of.in(Window{opened, end})
-	for _, c := range open {
-		if c.ok {
-			end = min(end, c.end)
-		}
-	}
-	n, begun, last := 0, time.Duration(0), time.Duration(math.MinInt64)
-	for _, c := range open.in(Window{opened, end}) {
-		if n == 0 || c.at-last > burstGap {
-			n, begun = 0, c.at
-		}
-		n, last = n+1, c.at
-		if n > most {
-			most, at = n, begun
-		}
-	}
-	return most, at
 }
 
 func (b *breaker) closes(w *watch) claim {

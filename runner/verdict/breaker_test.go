@@ -37,6 +37,7 @@ func tripping(opens, closes time.Duration, burst int) *world {
 }
 
 func TestBreaker(t *testing.T) {
+	t.Parallel()
 	const all = "{id: x, breaker: {edge: payments -> psp-primary, opensWithin: 3s, trialCallsAtMost: 3, closesWithin: 5s}}"
 	stuck := newWorld()
 	stuck.wire = func(t time.Duration, id string) []record.Exchange {
@@ -174,6 +175,7 @@ func retrying(every, attempts int) *world {
 }
 
 func TestRetry(t *testing.T) {
+	t.Parallel()
 	anonymous := retrying(10, 2)
 	anonymous.edit = func(r *record.Run) {
 		for i := range r.Exchanges {

@@ -15,6 +15,15 @@ type claim struct {
 	pending  bool
 }
 
+// unless passes the claim, or leaves it open for what the record lacks.
+func (c claim) unless(lacks string) claim {
+	c.verdict = Pass
+	if lacks != "" {
+		c.verdict, c.why = Inconclusive, lacks
+	}
+	return c
+}
+
 // rank orders verdicts by how bad they are; design section 1, law 2.
 func rank(v Verdict) int {
 	switch v {

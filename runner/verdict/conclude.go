@@ -9,22 +9,36 @@ import (
 
 // conclude takes the worst of the findings; none at all is inconclusive.
 func conclude(v *View, sc *spec.Scenario, findings []Finding) Result {
-	r := Result{Verdict: Inconclusive, Findings: findings}
+	r := worstOf(findings)
 	if v.Run.End != nil {
 		r.Dirty = v.Run.End.Dirty
 	}
-	worst := -1
-	for i, f := range findings {
-		if worst < 0 || rank(f.Verdict) > rank(findings[worst].Verdict) {
-			worst, r.Verdict = i, f.Verdict
-		}
-	}
-	r.Sentence = sentence(v, sc, r, worst)
+	r.Sentence = r.sentence(func() string { return passed(v, sc, r) })
 	return r
 }
 
+func worstOf(findings []Finding) Result {
+	r := Result{Verdict: Inconclusive, Findings: findings}
+	if i := worstIn(findings); i >= 0 {
+		r.Verdict = findings[i].Verdict
+	}
+	return r
+}
+
+// worstIn is the index of the first of the worst findings, -1 without any.
+func worstIn(findings []Finding) int {
+	worst := -1
+	for i, f := range findings {
+		if worst < 0 || rank(f.Verdict) > rank(findings[worst].Verdict) {
+			worst = i
+		}
+	}
+	return worst
+}
+
 // sentence is the verdict and its cause.
-func sentence(v *View, sc *spec.Scenario, r Result, worst int) string {
+func (r Result) sentence(passed func() string) string {
+	worst := worstIn(r.Findings)
 	if len(r.Dirty) > 0 {
 		s := "dirty: not restored: " + r.Dirty[0]
 		if n := len(r.Dirty) - 1; n > 0 {
@@ -36,7 +50,7 @@ func sentence(v *View, sc *spec.Scenario, r Result, worst int) string {
 		return string(r.Verdict) + ": nothing was judged"
 	}
 	if r.Verdict == Pass {
-		return "pass: " + passed(v, sc, r)
+		return "pass: " + passed()
 	}
 	f := r.Findings[worst]
 	s := string(r.Verdict) + ": "
@@ -67,6 +81,12 @@ func passed(v *View, sc *spec.Scenario, r Result) string {
 	for _, x := range sc.Spec.Faults {
 		_, receipt := lifecycle(v.Run, x.ID)
 		against = append(against, fmt.Sprintf("%s hit %s (%s affected)", x.Kind, x.On, affected(receipt)))
+	}
+	for _, x := range sc.Spec.Steps {
+		against = append(against, "step "+x.ID+" was done")
+	}
+	for _, x := range sc.Spec.Load.Stages {
+		against = append(against, "the load was "+x.Arrival.String())
 	}
 	s := fmt.Sprintf("%q held while %s", strings.TrimSuffix(strings.TrimSpace(sc.Spec.Hypothesis), "."), strings.Join(against, " and "))
 	for _, f := range r.Findings {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -19,8 +20,8 @@ func init() {
 		Summary: "Messages that cannot be handled end in the dead-letter queue, once, with their cause.",
 		Doc: `Looks for every message the fault published (the items of its receipt) among the rows of a ledger
 source. A row belongs to a message if its key, its id or one of its attributes is the message id. The cause is the
-attribute "cause", a kept header the attribute "header.NAME". Too little evidence: the fault left no message ids, or
-the source was not read.`,
+attribute "cause", a kept header the attribute "header.NAME", how often it was replayed the attribute "replays". Too little
+evidence: the fault left no message ids, or the source was not read.`,
 		Params:     dlq{},
 		Fixed:      true,
 		During:     "run",
@@ -36,6 +37,7 @@ type dlq struct {
 	ArrivesOnce   bool          `yaml:"arrivesOnce" spec:"default=true" doc:"A message that arrives twice is an error."`
 	CauseMentions string        `yaml:"causeMentions" doc:"Text that the cause must hold."`
 	KeepsHeaders  []string      `yaml:"keepsHeaders" doc:"Headers of the message that the dead letter still has."`
+	Replays       *int          `yaml:"replays" doc:"How often each was replayed and came back: 1 where a step replays them in vain; absent: not judged."`
 	Within        spec.Duration `yaml:"within" doc:"Longest time from injection to arrival; absent: not judged."`
 }
 
@@ -51,6 +53,9 @@ func newDLQ(d Declared) (Checker, spec.Problems) {
 	}
 	if !slices.Contains(known, q.Fault) {
 		ps = append(ps, d.problem("fault", fmt.Sprintf("unknown fault %q", q.Fault), spec.Suggest(q.Fault, known))...)
+	}
+	if q.Replays != nil && *q.Replays < 0 {
+		ps = append(ps, d.problem("replays", "replays: must not be negative", "")...)
 	}
 	return q, ps
 }
@@ -108,6 +113,9 @@ func (q *dlq) expected() string {
 	}
 	if q.Within > 0 {
 		parts[0] += " within " + short(time.Duration(q.Within))
+	}
+	if q.Replays != nil {
+		parts[0] += ", replayed " + plural(*q.Replays, "time")
 	}
 	cause := "with its cause"
 	if q.CauseMentions != "" {
@@ -167,6 +175,9 @@ func (q *dlq) flaws(dead []record.AuditRow, after func(at int64) time.Duration) 
 		if !hasHeader(first.Attrs, h) {
 			out = append(out, "arrived without header "+h)
 		}
+	}
+	if got := first.Attrs["replays"]; q.Replays != nil && got != strconv.Itoa(*q.Replays) {
+		out = append(out, fmt.Sprintf("arrived with replays %q, not %d", got, *q.Replays))
 	}
 	if limit := time.Duration(q.Within); limit > 0 && after(first.At) > limit {
 		out = append(out, fmt.Sprintf("arrived after %s, not within %s", short(after(first.At)), short(limit)))

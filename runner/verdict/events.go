@@ -3,7 +3,6 @@ package verdict
 import (
 	"context"
 	"fmt"
-	"math"
 	"strings"
 	"time"
 
@@ -117,16 +116,4 @@ func (e events) counted(ctx context.Context, q *querier, query string, w Window,
 		byTime[p.T] = p.V
 	}
 	return byTime, nil
-}
-
-// wilson is the 95 % interval of a ratio of n events (Wilson score): honest
-// near 0 and 1 and for few events, where the usual one is not.
-func wilson(ratio, n float64) (low, high float64) {
-	const z = 1.959964
-	if n <= 0 {
-		return 0, 1
-	}
-	mid := (ratio + z*z/(2*n)) / (1 + z*z/n)
-	half := z / (1 + z*z/n) * math.Sqrt(math.Max(0, ratio*(1-ratio))/n+z*z/(4*n*n))
-	return math.Max(0, mid-half), math.Min(1, mid+half)
 }

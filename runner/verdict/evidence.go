@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -18,6 +17,9 @@ func (j *Judge) evidence(ctx context.Context, v *View, checks []Finding) []Findi
 	out := []Finding{j.ended(v), j.steadyHeld(checks), j.load(ctx, v)}
 	for _, x := range j.scenario.Spec.Faults {
 		out = append(out, bit(v, x.ID, x.Kind, x.On), gone(v, x.ID, x.Kind, x.On))
+	}
+	for _, s := range j.scenario.Spec.Steps {
+		out = append(out, done(v, s))
 	}
 	return append(out, j.survived(v), complete(v), j.scraped(v), asserted(checks))
 }
@@ -103,6 +105,23 @@ func bit(v *View, id, kind, on string) Finding {
 	return f
 }
 
+// done wants a step to have been done.
+func done(v *View, s spec.Step) Finding {
+	f := law("step-done:"+s.ID, s.Describe())
+	f.Measured, f.Pending = "not done", v.Live()
+	f.unclear("step " + s.ID + " was not done")
+	for _, e := range v.Run.Steps {
+		switch {
+		case e.ID != s.ID:
+		case e.State == record.StepFailed:
+			f.Measured, f.Verdict, f.Why = "failed", Error, fmt.Sprintf("step %s failed: %s", s.ID, e.Error)
+		case e.State == record.StepDone:
+			f.Measured, f.Verdict, f.Why, f.Pending = fmt.Sprintf("done at %.1fs", e.T.Seconds()), Pass, "step "+s.ID+" was done", false
+		}
+	}
+	return f
+}
+
 // affected is "412 requests".
 func affected(r record.Receipt) string {
 	if r.Hits == 1 && r.Unit == "processes" {
@@ -162,10 +181,7 @@ func (j *Judge) survived(v *View) Finding {
 	span, _, _ := v.phase("run")
 	var dead []string
 	for _, p := range v.Run.Processes {
-		hit := slices.ContainsFunc(j.scenario.Spec.Faults, func(x spec.Fault) bool {
-			return slices.Contains(j.system.Targets(x.On), p.Service)
-		})
-		if p.Event == "exited" && !hit && p.T >= span.From && p.T <= span.To {
+		if p.Event == "exited" && !j.aimedAt(p.Service) && p.T >= span.From && p.T <= span.To {
 			dead = append(dead, fmt.Sprintf("%s died at %.1fs: %s", p.Service, p.T.Seconds(), p.Detail))
 		}
 	}
@@ -175,6 +191,13 @@ func (j *Judge) survived(v *View) Finding {
 		f.Verdict, f.Why = Fail, dead[0]
 	}
 	return f
+}
+
+// aimedAt reports whether a fault acts on the instance itself.
+func (j *Judge) aimedAt(instance string) bool {
+	return slices.ContainsFunc(j.scenario.Spec.Faults, func(x spec.Fault) bool {
+		return slices.Contains(j.system.Targets(x.On), instance)
+	})
 }
 
 // complete wants a record without gaps.
@@ -190,41 +213,6 @@ func complete(v *View) Finding {
 		f.unclear("the record has no end")
 	default:
 		f.Why = "the record is complete"
-	}
-	return f
-}
-
-// scraped wants data from every source at least once.
-func (j *Judge) scraped(v *View) Finding {
-	f := law("scrapes", "metrics from every source")
-	up := map[string]int{}
-	for name, s := range j.system.Spec.Services {
-		if s.Metrics != "" {
-			up[name] = 0
-		}
-	}
-	up["k6"] = 0
-	for _, s := range v.Run.Scrapes {
-		if s.Up {
-			up[s.Source]++
-			f.Samples++
-		}
-	}
-	var silent []string
-	for _, name := range slices.Sorted(maps.Keys(up)) {
-		if up[name] == 0 {
-			silent = append(silent, name)
-		}
-	}
-	f.Measured = fmt.Sprintf("%d of %d sources", len(up)-len(silent), len(up))
-	switch {
-	case j.feedErr != nil:
-		f.Verdict, f.Why = Error, j.feedErr.Error()
-	case len(silent) > 0:
-		f.Pending = v.Live()
-		f.unclear("no metrics from " + strings.Join(silent, ", "))
-	default:
-		f.Why = "every source gave metrics"
 	}
 	return f
 }

@@ -5,9 +5,10 @@ import (
 	"fmt"
 	"math"
 	"time"
-
-	"squall/runner/record"
 )
+
+// LoadLaw is the id of the law that wants the load as it was asked for.
+const LoadLaw = "load"
 
 // What makes a generator starved.
 const (
@@ -17,7 +18,7 @@ const (
 
 // load wants the generator to have offered what was asked for, in every phase.
 func (j *Judge) load(ctx context.Context, v *View) Finding {
-	f := law("load", "at least 98% of the arrivals, at most 0.5% dropped")
+	f := law(LoadLaw, "at least 98% of the arrivals, at most 0.5% dropped")
 	flowing, stopped := false, v.Now
 	for _, e := range v.Run.Loads {
 		switch {
@@ -58,10 +59,11 @@ func (o offered) starved() bool {
 }
 
 func (j *Judge) phasesLoaded(ctx context.Context, v *View, f *Finding, stopped time.Duration) error {
-	perIteration, err := j.perIteration(ctx, v)
+	began, err := began(ctx, v)
 	if err != nil {
 		return err
 	}
+	asked := arrivalsOf(v.Run, began)
 	var due, achieved float64
 	for _, phase := range []string{"baseline", "fault", "recovery"} {
 		w, open, found := v.phase(phase)
@@ -69,7 +71,7 @@ func (j *Judge) phasesLoaded(ctx context.Context, v *View, f *Finding, stopped t
 		if !found {
 			continue
 		}
-		o, err := j.offered(ctx, v, phase, w, stopped, perIteration)
+		o, err := j.offered(ctx, v, phase, w, stopped, began, asked)
 		if err != nil {
 			return err
 		}
@@ -92,9 +94,9 @@ func (j *Judge) phasesLoaded(ctx context.Context, v *View, f *Finding, stopped t
 	return nil
 }
 
-// offered counts what began in a phase. Operations are counted by their start:
-// iterations are counted when they end, so slow ones would look like missing ones.
-func (j *Judge) offered(ctx context.Context, v *View, phase string, w Window, stopped time.Duration, perIteration float64) (offered, error) {
+// offered counts what began in a phase. k6 counts iterations when they end, so
+// that slow ones would look like missing ones; their operations tell the start.
+func (j *Judge) offered(ctx context.Context, v *View, phase string, w Window, stopped time.Duration, began calls, asked arrivals) (offered, error) {
 	o := offered{phase: phase}
 	if phase == "recovery" {
 		// What begins right before the generator is stopped may leave no trace.
@@ -103,55 +105,33 @@ func (j *Judge) offered(ctx context.Context, v *View, phase string, w Window, st
 	if w.length() <= 0 {
 		return o, nil
 	}
-	o.due = j.arrival(v.Run) * w.length().Seconds()
-	o.achieved = float64(len(begun(v.Run).in(w)))
+	o.due = asked.due(w)
+	o.achieved = float64(len(began.in(w)))
 	var err error
-	if perIteration > 0 {
-		o.achieved /= perIteration
-	} else if o.achieved, _, err = v.metrics.increase(ctx, "k6_iterations_total", w); err != nil {
-		return o, err
+	if began == nil {
+		if o.achieved, _, err = v.metrics.increase(ctx, "k6_iterations_total", w); err != nil {
+			return o, err
+		}
 	}
 	o.dropped, _, err = v.metrics.increase(ctx, "k6_dropped_iterations_total", w)
 	return o, err
 }
 
-// begun are the operations by their start. One that was cut off when the
-// generator was stopped has no line, but it is on the wire of the load's edges.
-func begun(run *record.Run) calls {
-	cs := operations(run)
-	seen := make(map[string]bool, len(run.Operations))
-	for _, o := range run.Operations {
-		seen[o.ID] = true
-	}
-	for i := range run.Exchanges {
-		x := &run.Exchanges[i]
-		if caller, _ := ends(x.Edge); caller != loadCaller || x.Op == "" || seen[x.Op] {
-			continue
-		}
-		seen[x.Op] = true
-		cs = append(cs, call{at: run.T(x.At)})
-	}
-	return cs.sorted()
-}
-
-// perIteration is how many operations one iteration does, 0 if there are none.
-func (j *Judge) perIteration(ctx context.Context, v *View) (float64, error) {
-	if len(v.Run.Operations) == 0 || v.Now == 0 {
-		return 0, nil
-	}
-	iterations, _, err := v.metrics.increase(ctx, "k6_iterations_total", Window{0, v.Now})
-	if err != nil || iterations == 0 {
-		return 0, err
-	}
-	// Operations that were cut off have a line but no iteration; rounding takes that out.
-	return math.Max(1, math.Round(float64(len(v.Run.Operations))/iterations)), nil
-}
-
-func (j *Judge) arrival(run *record.Run) float64 {
-	for _, e := range run.Loads {
-		if e.Arrival > 0 {
-			return e.Arrival
+// began are the iterations by the operation that came first in each. It is nil
+// if there are iterations without one.
+func began(ctx context.Context, v *View) (calls, error) {
+	first := calls{}
+	for _, o := range v.Run.Operations {
+		if o.First {
+			first = append(first, call{at: v.Run.T(o.At)})
 		}
 	}
-	return j.scenario.Spec.Load.Arrival.PerSecond
+	if v.Now == 0 {
+		return first, nil
+	}
+	ended, _, err := v.metrics.increase(ctx, "k6_iterations_total", Window{0, v.Now})
+	if err != nil || ended > float64(len(first)) {
+		return nil, err
+	}
+	return first.sorted(), nil
 }

@@ -11,7 +11,7 @@ import (
 
 // scanStep is how densely a guardrail is looked at afterwards; the runner
 // looks about as often.
-const scanStep = time.Second
+const scanStep = 250 * time.Millisecond
 
 // kept turns the bound of a guardrail around. A scenario says when to abort
 // ("below 20%"); what is judged, like any assertion, is what must be kept.

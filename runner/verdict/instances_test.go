@@ -30,6 +30,19 @@ func pooled(t *testing.T, switches ...spec.Choice) *spec.System {
 	return sys
 }
 
+// twoProviders is the same system with a backup of psp-primary.
+func twoProviders(t *testing.T) *spec.System {
+	t.Helper()
+	text := strings.NewReplacer(
+		"    nats: {", "    psp-backup: {command: [shop], ports: [http]}\n    nats: {",
+		"    payments -> nats", "    payments -> psp-backup: {protocol: http, env: BACKUP_URL}\n    payments -> nats",
+	).Replace(systemText)
+	sys, ps := spec.ParseSystem("system.yaml", []byte(text))
+	require.Empty(t, ps)
+	sys.SLOs = system(t).SLOs
+	return sys
+}
+
 // shared spreads the calls of a world over two instances of payments, as spread
 // says of the nth exchange of an edge.
 func shared(w *world, spread func(n int) string) *world {
@@ -177,7 +190,7 @@ func TestWhatIsNotPartOfTheSystemIsSaid(t *testing.T) {
 		"{id: x, retry: {edge: payment -> psp-primary}}":                  `s.yaml:14:29: unknown edge payment -> psp-primary (did you mean "payments -> psp-primary"?)`,
 		"{id: x, ledger: {operation: checkout, accountedBy: [steps]}}":    `ledger source "steps" is not part of the system: tracker: it is there only with switch tracking`,
 		"{id: x, retry: {edge: payments -> nats, expectNone: true}}":      "s.yaml:14:29: edge payments -> nats speaks nats; retry needs requests, so an http edge",
-		"{id: x, retry: {edge: payments-2 -> psp-primary, method: POST}}": "s.yaml:14:22: retry needs attemptsAtMost, amplificationAtMost or expectNone: true",
+		"{id: x, retry: {edge: payments-2 -> psp-primary, method: POST}}": "s.yaml:14:22: retry needs attemptsAtMost, amplificationAtMost, expectNone, spacingGrows, jitter, finalNotRepeated or keyed",
 	} {
 		ps := verdict.Check(scenario(t, expect), pooled(t))
 		require.Len(t, ps, 1, expect)

@@ -84,18 +84,6 @@ func TestBoundsAbsorbRounding(t *testing.T) {
 	assert.False(t, boundsOf(spec.Check{AtLeast: q}).met(998.0/1000))
 }
 
-// Values of the Wilson interval from its formula, worked by hand for n = 10.
-func TestWilson(t *testing.T) {
-	low, high := wilson(0.5, 10)
-	assert.InDelta(t, 0.2366, low, 1e-4)
-	assert.InDelta(t, 0.7634, high, 1e-4)
-	low, high = wilson(1, 10)
-	assert.InDelta(t, 0.7225, low, 1e-4)
-	assert.InDelta(t, 1, high, 1e-9)
-	low, high = wilson(0, 0)
-	assert.Equal(t, [2]float64{0, 1}, [2]float64{low, high})
-}
-
 // A pooled connection that is reset while idle is no call: its requests have
 // lines of their own. One that is reset before its first request is one.
 func TestConnectionsAsCalls(t *testing.T) {

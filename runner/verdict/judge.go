@@ -61,6 +61,11 @@ func NewJudge(scenario *spec.Scenario, system *spec.System) (*Judge, spec.Proble
 	return j, nil
 }
 
+// NeedsSpans reports whether a check wants the traces of the system.
+func (j *Judge) NeedsSpans() bool {
+	return slices.ContainsFunc(j.checks, func(c declared) bool { return c.kind.NeedsSpans })
+}
+
 // Check reports every mistake in the checks of a scenario.
 func Check(scenario *spec.Scenario, system *spec.System) spec.Problems {
 	_, ps := NewJudge(scenario, system)
@@ -70,8 +75,8 @@ func Check(scenario *spec.Scenario, system *spec.System) spec.Problems {
 func declare(d Declared) (declared, spec.Problems) {
 	k, ok := builtins[d.Kind]
 	if !ok {
-		return declared{}, spec.Problems{{Pos: d.Pos, Msg: fmt.Sprintf("unknown check kind %q", d.Kind),
-			Suggest: spec.Suggest(d.Kind, slices.Sorted(maps.Keys(builtins)))}}
+		return declared{}, spec.Problems{{Pos: d.Src.Key(d.Kind), Msg: fmt.Sprintf("unknown check kind %q", d.Kind),
+			Suggest: spec.Suggest(d.Kind, slices.Sorted(maps.Keys(builtins))), See: "squall list checks"}}
 	}
 	ps := misused(d, k)
 	checker, more := k.New(d)
@@ -81,7 +86,7 @@ func declare(d Declared) (declared, spec.Problems) {
 	if d.During == "" {
 		d.During = map[string]string{"steady": "baseline", "expect": "fault", "guardrail": "run"}[d.Group]
 	}
-	return declared{d, k, checker}, append(ps, more...)
+	return declared{d, k, checker}, append(ps, more...).Explained("squall explain " + k.Name)
 }
 
 // misused checks the fields that every check has against its kind.
@@ -178,6 +183,25 @@ func (j *Judge) Recovered(ctx context.Context, run *record.Run) bool {
 	return decided
 }
 
+// Settled reports that whatever the rest of the fault phase brings, no verdict
+// changes: every fault has bitten and every assertion is decided for good. An
+// open window is that only where what is broken cannot be mended any more, so
+// that looking often makes no verdict likelier than looking once.
+func (j *Judge) Settled(ctx context.Context, run *record.Run) bool {
+	v := j.view(run)
+	for _, x := range j.scenario.Spec.Faults {
+		if _, receipt := lifecycle(run, x.ID); receipt.Hits == 0 {
+			return false
+		}
+	}
+	for _, c := range j.checks {
+		if c.Group == "expect" && (c.kind.NeedsBooks || j.finding(ctx, v, c).Pending) {
+			return false
+		}
+	}
+	return true
+}
+
 func (j *Judge) group(ctx context.Context, run *record.Run, group string) []Finding {
 	v := j.view(run)
 	var out []Finding
@@ -199,7 +223,7 @@ func (j *Judge) view(run *record.Run) *View {
 	if j.fed, err = j.metrics.feed(run.Scrapes, j.fed); err != nil && j.feedErr == nil {
 		j.feedErr = err
 	}
-	return &View{Run: run, System: j.system, Now: newest(run), metrics: j.metrics}
+	return &View{Run: run, System: j.system, scenario: j.scenario, Now: newest(run), metrics: j.metrics}
 }
 
 func (j *Judge) finding(ctx context.Context, v *View, c declared) Finding {
@@ -211,15 +235,18 @@ func (j *Judge) finding(ctx context.Context, v *View, c declared) Finding {
 	if found {
 		f.Window = &w
 	}
-	_, injected := firstState(v.Run, record.FaultInjected, anyFault)
 	switch {
-	case c.Group == "expect" && !injected:
+	case c.Group == "expect" && !tried(v.Run):
 		f.Pending = v.Live()
-		f.unclear("not judged: no fault was injected")
+		f.unclear("not judged: " + v.untried())
 		return f
 	case !found:
 		f.Pending = v.Live()
 		f.unclear("phase " + c.During + " never ran")
+		return f
+	case !c.kind.Fixed && w.length() < time.Millisecond:
+		f.Pending = open
+		f.unclear("phase " + c.During + " took no time")
 		return f
 	case c.kind.NeedsBooks && v.Live() && !booksRead(v.Run):
 		f.Pending = true

@@ -26,8 +26,10 @@ type Kind struct {
 	Fixed bool
 	// MinSamples is the minimum where the scenario gives none.
 	MinSamples int
-	// NeedsBooks says that it is judged on audit rows, which come after the load.
+	// NeedsBooks says that it is judged on what is complete only after the load: audit rows, logs.
 	NeedsBooks bool
+	// NeedsSpans says that it is judged on traces, which are collected only then.
+	NeedsSpans bool
 
 	// New decodes and checks the parameters. It touches nothing.
 	New func(d Declared) (Checker, spec.Problems)

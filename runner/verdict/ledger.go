@@ -18,7 +18,9 @@ func init() {
 		Doc: `Compares what the load was told with the services' own books, after the run. An operation answered ok has
 exactly one effect in each accountedBy source and none undone; a failed one has none left; one whose reply was
 lost may be either, but the same everywhere. The effects in each balancedBy source (which may do and undo, such
-as several providers together) add up to the same. In the terminal source no operation stays pending.
+as several providers together) add up to the same. In the terminal source no operation stays pending. An operation
+that a deadLettered source lists was given up in the open: effects in accountedBy may be missing, and nothing else may.
+So accepted = completed + undone + dead-lettered + pending; what is lost, doubled or half done is listed by its id.
 One operation that breaks this is proof, however few there were. Too little evidence for a pass: fewer than 50
 operations, or a source that was not read.`,
 		Params:     ledger{},
@@ -34,6 +36,7 @@ type ledger struct {
 	Operation     string   `yaml:"operation" spec:"required" doc:"Operation of the load script: checkout."`
 	AccountedBy   []string `yaml:"accountedBy" doc:"Ledger sources that hold one effect per operation done."`
 	BalancedBy    []string `yaml:"balancedBy" doc:"Ledger sources whose effects add up to one per operation done."`
+	DeadLettered  []string `yaml:"deadLettered" doc:"Ledger sources that list operations given up in the open, such as dead letters or expired messages."`
 	ExactlyOnce   bool     `yaml:"exactlyOnce" spec:"default=true" doc:"Two effects of one operation are an error; false: at least once is enough."`
 	Terminal      string   `yaml:"terminal" doc:"Ledger source with a state per operation, which must be a final one."`
 	PendingAtMost int      `yaml:"pendingAtMost" spec:"min=0" doc:"Operations that may still be pending."`
@@ -46,6 +49,7 @@ func newLedger(d Declared) (Checker, spec.Problems) {
 	}
 	ps := sourceProblems(d, "accountedBy", l.AccountedBy...)
 	ps = append(ps, sourceProblems(d, "balancedBy", l.BalancedBy...)...)
+	ps = append(ps, sourceProblems(d, "deadLettered", l.DeadLettered...)...)
 	if l.Terminal != "" {
 		ps = append(ps, sourceProblems(d, "terminal", l.Terminal)...)
 	}
@@ -80,6 +84,7 @@ type account struct {
 	outcome record.Outcome // "" for a key that no operation explains
 	tallies map[string]tally
 	state   string // in the terminal source
+	dead    bool   // in a deadLettered source
 }
 
 func (l *ledger) Judge(_ context.Context, v *View, f *Finding) {
@@ -96,17 +101,22 @@ func (l *ledger) Judge(_ context.Context, v *View, f *Finding) {
 			f.Samples++
 		}
 	}
-	counts := map[flaw]int{}
+	counts, ends := map[flaw]int{}, map[end]int{}
 	for _, a := range accounts {
-		if fl, text := l.flaw(a); fl != "" {
+		if fl, e := l.settled(a); fl == "" {
+			ends[e]++
+		} else {
 			counts[fl]++
-			f.Details = append(f.Details, fmt.Sprintf("%s: %s: %s", fl, a.id, text))
+			f.Flaws = append(f.Flaws, Flaw{ID: a.id, Flaw: string(fl), Text: l.describe(a)})
 		}
 	}
-	slices.SortStableFunc(f.Details, func(a, b string) int { return cmp.Compare(flawOrder(a), flawOrder(b)) })
-	f.Details = bounded(f.Details)
-	f.Measured = fmt.Sprintf("%d ok, %d failed, %d unknown; %s",
-		outcomes[record.OK], outcomes[record.Failed], outcomes[record.Unknown], countText(counts))
+	slices.SortStableFunc(f.Flaws, func(a, b Flaw) int { return cmp.Compare(flawOrder(a), flawOrder(b)) })
+	for _, x := range f.Flaws {
+		f.Details = append(f.Details, fmt.Sprintf("%s: %s: %s", x.Flaw, x.ID, x.Text))
+	}
+	f.Details, f.Flaws = bounded(f.Details), f.Flaws[:min(len(f.Flaws), maxFlaws)]
+	f.Measured = fmt.Sprintf("%d ok, %d failed, %d unknown: %s; %s",
+		outcomes[record.OK], outcomes[record.Failed], outcomes[record.Unknown], l.endText(ends), countText(counts))
 	l.conclude(f, counts)
 }
 
@@ -140,6 +150,9 @@ func (l *ledger) expected() string {
 	return s
 }
 
+// maxFlaws bounds the operations that are named one by one.
+const maxFlaws = 1000
+
 // countText lists the flaws that were found; the first three are named always.
 func countText(counts map[flaw]int) string {
 	var parts []string
@@ -151,38 +164,60 @@ func countText(counts map[flaw]int) string {
 	return strings.Join(parts, ", ")
 }
 
-func flawOrder(detail string) int {
-	name, _, _ := strings.Cut(detail, ":")
-	return slices.Index(flaws, flaw(name))
+func flawOrder(f Flaw) int { return slices.Index(flaws, flaw(f.Flaw)) }
+
+// end is how an operation ended whose books agree.
+type end string
+
+// The ends: every operation without a flaw has one of them.
+const (
+	completed    end = "completed"
+	undone       end = "undone" // compensated, or never begun
+	deadLettered end = "dead-lettered"
+)
+
+func (l *ledger) endText(ends map[end]int) string {
+	s := fmt.Sprintf("%d %s, %d %s", ends[completed], completed, ends[undone], undone)
+	if len(l.DeadLettered) > 0 {
+		s += fmt.Sprintf(", %d %s", ends[deadLettered], deadLettered)
+	}
+	return s
 }
 
-// flaw compares one operation with the books; at most one flaw is reported.
-func (l *ledger) flaw(a *account) (flaw, string) {
-	text := l.describe(a)
+// settled compares one operation with the books; at most one flaw is reported,
+// and without any how it ended.
+func (l *ledger) settled(a *account) (flaw, end) {
 	if a.state == "pending" {
-		return pending, text
+		return pending, ""
 	}
 	if a.outcome == "" {
-		return unexplained, text
+		return unexplained, ""
 	}
-	done, fl := l.done(a)
+	done, missing, fl := l.done(a)
 	if fl == "" {
 		fl = l.unbalanced(a, done)
 	}
 	if fl == "" {
 		fl = l.wrongState(a, done)
 	}
-	return fl, text
+	switch {
+	case a.dead && missing:
+		return fl, deadLettered
+	case done:
+		return fl, completed
+	}
+	return fl, undone
 }
 
 // done says whether the operation took place, by the accountedBy sources and
-// what the load was told, or how those contradict each other.
-func (l *ledger) done(a *account) (bool, flaw) {
+// what the load was told, and whether effects are missing there; or how those
+// contradict each other.
+func (l *ledger) done(a *account) (done, missing bool, fl flaw) {
 	present, absent := 0, 0
 	for _, s := range l.AccountedBy {
 		t := a.tallies[s]
 		if l.ExactlyOnce && (t.plus > 1 || t.minus > 1) {
-			return false, doubled
+			return false, false, doubled
 		}
 		switch {
 		case t.plus == t.minus:
@@ -190,19 +225,23 @@ func (l *ledger) done(a *account) (bool, flaw) {
 		case t.net() > 0 && t.minus == 0:
 			present++
 		default:
-			return false, halfDone
+			return false, false, halfDone
 		}
 	}
+	missing = absent > 0
 	switch {
-	case a.outcome == record.OK && absent > 0:
-		return true, lost
-	case a.outcome == record.Failed && present > 0, present > 0 && absent > 0:
-		return false, halfDone
-	case len(l.AccountedBy) == 0 && a.outcome == record.Unknown:
-		return l.doneByBalance(a), ""
-	default:
-		return a.outcome == record.OK || present > 0, ""
+	case a.outcome == record.Failed && present > 0:
+		return false, missing, halfDone
+	case missing && a.dead:
+	case a.outcome == record.OK && missing:
+		return true, missing, lost
+	case present > 0 && missing:
+		return false, missing, halfDone
 	}
+	if present == 0 && a.outcome == record.Unknown && (a.dead || len(l.AccountedBy) == 0) {
+		return l.doneByBalance(a), missing, ""
+	}
+	return a.outcome == record.OK || present > 0, missing, ""
 }
 
 // doneByBalance decides an operation with a lost reply where only balances are kept.

@@ -65,6 +65,7 @@ func rows(all ...any) (out []record.AuditRow) {
 }
 
 func TestLedger(t *testing.T) {
+	t.Parallel()
 	last := op(419)
 	pending := record.AuditRow{Source: "orders", Key: last, State: "pending"}
 	for _, tt := range []struct {
@@ -128,7 +129,7 @@ func TestLedgerEvidence(t *testing.T) {
 	}
 	unread := with(func(r *record.Run) { r.Audit = nil })
 	failed := with(func(r *record.Run) {
-		r.Entries = append(r.Entries, books("charges", true, ""), books("reservations", false, "GET /audit: 500"))
+		r.Probes = append(r.Probes, books("charges", true, ""), books("reservations", false, "GET /audit: 500"))
 	})
 	few := with(func(r *record.Run) { r.Operations, r.Audit = r.Operations[:49], r.Audit[:49*4] })
 	fewAndLost := with(func(r *record.Run) { r.Operations, r.Audit = r.Operations[:49], r.Audit[:48*4] })
@@ -182,50 +183,45 @@ func TestLedgerBoundsItsDetails(t *testing.T) {
 	assert.Equal(t, "and 81 more", f.Details[19])
 }
 
-// letters is a run in which three messages were poisoned.
-func letters(dead ...record.AuditRow) *world {
-	w := newWorld()
-	w.events = faultEvents("slow", "bus-poison", "payments -> nats", record.Receipt{Hits: 2, Unit: "messages", Items: []string{"m-1", "m-10"}})
-	w.audit = append([]record.AuditRow{row("charges", op(0), 1)}, dead...)
-	return w
-}
-
-func letter(id string, after time.Duration, attrs map[string]string) record.AuditRow {
-	return record.AuditRow{Source: "dlq", Key: id, ID: "7", State: "dead", At: nanos(fault + after), Attrs: attrs}
-}
-
-func TestDLQ(t *testing.T) {
-	attrs := map[string]string{"cause": "malformed event", "header.Trace-Id": "t"}
-	good := letter("m-1", time.Second, attrs)
-	params := "queue: dlq, fault: slow, causeMentions: malformed, keepsHeaders: [trace-id], within: 3s"
-	byHeader := letter("other", time.Second, map[string]string{"cause": "malformed", "header.Trace-Id": "t", "header.Nats-Msg-Id": "m-10"})
-	none := letters(good)
-	none.events = faultEvents("slow", "bus-poison", "payments -> nats", record.Receipt{Hits: 2, Unit: "messages"})
-	unread := letters()
-	unread.audit = nil
+// TestLedgerDeadLetters: what was given up in the open is neither lost nor half
+// done, and what it was not given up for must still hold.
+func TestLedgerDeadLetters(t *testing.T) {
+	last := op(419)
+	dead := record.AuditRow{Source: "dlq", Key: last, State: "dead"}
+	poison := record.AuditRow{Source: "dlq", Key: "poison-1", State: "dead"}
+	money, confirmed := row("money-a", last, 1), record.AuditRow{Source: "orders", Key: last, State: "confirmed"}
 	for _, tt := range []struct {
-		name    string
-		world   *world
-		verdict verdict.Verdict
-		why     string
+		name     string
+		outcome  record.Outcome
+		rows     []record.AuditRow
+		verdict  verdict.Verdict
+		measured string
 	}{
-		{"all parked", letters(good, letter("m-10", 3*time.Second, attrs)), verdict.Pass, "every message arrived in dlq as it should"},
-		{"known by a header", letters(good, byHeader), verdict.Pass, "every message arrived in dlq as it should"},
-		{"one missing", letters(good), verdict.Fail, "in dlq: m-10: never arrived"},
-		{"none arrived", letters(), verdict.Fail, "in dlq: m-1: never arrived (and 1 more)"},
-		{"twice", letters(good, good, letter("m-10", 0, attrs)), verdict.Fail, "in dlq: m-1: arrived 2 times"},
-		{"no cause", letters(good, letter("m-10", 0, map[string]string{"header.Trace-Id": "t"})), verdict.Fail, "in dlq: m-10: arrived without a cause"},
-		{"other cause", letters(good, letter("m-10", 0, map[string]string{"header.Trace-Id": "t", "cause": "timeout"})), verdict.Fail,
-			`in dlq: m-10: arrived with cause "timeout", which does not mention "malformed"`},
-		{"header lost", letters(good, letter("m-10", 0, map[string]string{"cause": "malformed"})), verdict.Fail, "in dlq: m-10: arrived without header trace-id"},
-		{"late", letters(good, letter("m-10", 3001*time.Millisecond, attrs)), verdict.Fail, "in dlq: m-10: arrived after 3s, not within 3s"},
-		{"no message ids", none, verdict.Inconclusive, "fault slow left 0 message ids, 1 are needed"},
-		{"books not read", unread, verdict.Inconclusive, "the record has no books of dlq"},
+		{"some effects missing", record.OK, rows(dead, row("charges", last, 1), money, confirmed), verdict.Pass, "100 ok, 0 failed, 0 unknown: 99 completed, 0 undone, 1 dead-lettered; 0 lost, 0 doubled, 0 half-done"},
+		{"all effects missing", record.OK, rows(dead, money, confirmed), verdict.Pass, ": 99 completed, 0 undone, 1 dead-lettered; 0 lost, 0 doubled, 0 half-done"},
+		{"reply lost", record.Unknown, rows(dead, money, confirmed), verdict.Pass, ": 99 completed, 0 undone, 1 dead-lettered; 0 lost, 0 doubled, 0 half-done"},
+		{"reply lost, never paid", record.Unknown, rows(dead), verdict.Pass, ": 99 completed, 0 undone, 1 dead-lettered; 0 lost, 0 doubled, 0 half-done"},
+		{"done before it was given up", record.OK, rows(done(last), dead), verdict.Pass, ": 100 completed, 0 undone, 0 dead-lettered; 0 lost, 0 doubled, 0 half-done"},
+		{"a letter that is no operation", record.OK, rows(done(last), poison), verdict.Pass, ": 100 completed, 0 undone, 0 dead-lettered; 0 lost, 0 doubled, 0 half-done"},
+		{"not given up", record.OK, rows(poison, row("charges", last, 1), money, confirmed), verdict.Fail, "; 1 lost, 0 doubled, 0 half-done"},
+		{"given up, but not paid", record.OK, rows(dead, confirmed), verdict.Fail, "; 1 lost, 0 doubled, 0 half-done"},
+		{"given up and done twice", record.OK, rows(dead, row("charges", last, 2), money, confirmed), verdict.Fail, "; 0 lost, 1 doubled, 0 half-done"},
+		{"failed, and an effect is left", record.Failed, rows(dead, row("charges", last, 1)), verdict.Fail, "; 0 lost, 0 doubled, 1 half-done"},
+		{"failed and undone", record.Failed, undone(last), verdict.Pass, "99 ok, 1 failed, 0 unknown: 99 completed, 1 undone, 0 dead-lettered; 0 lost, 0 doubled, 0 half-done"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			f := check(t, "{id: x, dlq: {"+params+"}}", tt.world)
-			assert.Equal(t, tt.verdict, f.Verdict)
-			assert.Equal(t, tt.why, f.Why)
+			f := check(t, "{id: x, ledger: {operation: checkout, accountedBy: [charges, reservations], balancedBy: [money], deadLettered: [dlq], terminal: orders}}", kept(tt.outcome, tt.rows...))
+			assert.Equal(t, tt.verdict, f.Verdict, f.Why)
+			assert.Contains(t, f.Measured, tt.measured)
 		})
 	}
+	unread := kept(record.OK, done(last)...)
+	unread.edit = func(r *record.Run) {
+		for _, source := range []string{"charges", "reservations", "money-a", "money-b", "orders"} {
+			r.Probes = append(r.Probes, books(source, true, ""))
+		}
+	}
+	f := check(t, "{id: x, ledger: {operation: checkout, accountedBy: [charges], deadLettered: [dlq]}}", unread)
+	assert.Equal(t, verdict.Inconclusive, f.Verdict)
+	assert.Equal(t, "the record has no books of dlq", f.Why)
 }

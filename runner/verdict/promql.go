@@ -1,7 +1,6 @@
 package verdict
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -29,7 +28,10 @@ func init() {
 		Summary: "A PromQL expression over a phase, against a bound.",
 		Doc: `Ordinary PromQL, evaluated at the end of the window; $window is the window's length. Metrics of the services and
 of the load generator are in one store on one clock. If the expression gives several series, every one must meet
-the bound and the worst is reported. Too little evidence: no value, NaN, fewer than 10 raw samples, or fewer than 50
+the bound and the worst is reported. A quantile (histogram_quantile) and a share of events (a ratio of counts of one
+metric, histogram_fraction) are estimates: what decides is their 95 % interval (order statistics, Wilson), which must lie on one
+side of the bound as a whole; in between the verdict is inconclusive, and says how many events would decide. Of anything else, and of steady state and
+guardrails, the value decides. Too little evidence: no value, NaN, fewer than 10 raw samples, or fewer than 50
 observations behind a native histogram.`,
 		Params:     promql{},
 		Bounds:     BoundsRequired,
@@ -87,11 +89,20 @@ func (p *promql) Judge(ctx context.Context, v *View, f *Finding) {
 		f.broken(err)
 		return
 	}
-	p.conclude(f, res.Samples, ev)
+	if !p.enough(f, res.Samples, ev) {
+		return
+	}
+	all, err := p.estimates(ctx, v, f, res.Samples, ev.Observations)
+	if err != nil {
+		f.broken(err)
+		return
+	}
+	p.conclude(f, all)
+	f.Pending = f.Pending && !v.lost(f, all[0].shares)
 }
 
-// conclude wants enough data first, then every series within the bounds.
-func (p *promql) conclude(f *Finding, samples []metrics.Sample, ev metrics.Evidence) {
+// enough wants data to stand on.
+func (p *promql) enough(f *Finding, samples []metrics.Sample, ev metrics.Evidence) bool {
 	f.Samples = ev.Samples
 	least, noun := f.MinSamples, "sample"
 	if ev.Histograms {
@@ -99,45 +110,18 @@ func (p *promql) conclude(f *Finding, samples []metrics.Sample, ev metrics.Evide
 		least = max(least, minObservations)
 		f.MinSamples = least
 	}
-	samples = slices.Clone(samples)
-	slices.SortStableFunc(samples, func(a, b metrics.Sample) int { return cmp.Compare(name(a), name(b)) })
 	nan := slices.ContainsFunc(samples, func(s metrics.Sample) bool { return math.IsNaN(s.V) })
 	switch {
 	case len(samples) == 0 || (nan && len(ev.Absent) > 0):
 		f.unclear(absent(ev.Absent))
-		return
 	case nan:
 		f.unclear("the expression is not a number (NaN): nothing happened in the window, or a division by zero")
-		return
 	case f.Samples < least:
 		f.unclear(fmt.Sprintf("%s, %d are needed", plural(f.Samples, noun), least))
-		return
+	default:
+		return true
 	}
-	p.compare(f, samples)
-}
-
-func (p *promql) compare(f *Finding, samples []metrics.Sample) {
-	bad := samples[0]
-	broken := 0
-	for _, s := range samples {
-		if p.bounds.worse(s.V, bad.V) {
-			bad = s
-		}
-		if !p.bounds.met(s.V) {
-			broken++
-		}
-	}
-	f.Measured, f.Margin = p.bounds.format(bad.V), p.bounds.margin(bad.V)
-	of := ""
-	if len(samples) > 1 {
-		f.Measured += " " + name(bad)
-		of = fmt.Sprintf(" (%d of %d series)", broken, len(samples))
-	}
-	if broken == 0 {
-		f.Verdict, f.Why = Pass, "measured "+f.Measured
-		return
-	}
-	f.Verdict, f.Why = Fail, fmt.Sprintf("measured %s, not %s%s", f.Measured, p.bounds, of)
+	return false
 }
 
 // overTime evaluates the expression with a short window all along.

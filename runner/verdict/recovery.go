@@ -6,7 +6,6 @@ import (
 	"math"
 	"time"
 
-	"squall/runner/record"
 	"squall/scenarios/spec"
 )
 
@@ -21,7 +20,7 @@ func init() {
 	builtin(Kind{
 		Name:    "recovery",
 		Summary: "An SLO is met again soon after the last fault is gone.",
-		Doc: `Measured from the instant the last fault was reverted to the first instant from which the SLO is met for a while,
+		Doc: `Measured from the instant the last fault was reverted, or without any the last step was done, and the load is what it was again, to the first instant from which the SLO is met for a while,
 with events in every second of it. The recovery phase ends early once this holds.
 Too little evidence: no fault was reverted, or no events after it.`,
 		Params: recovery{},
@@ -64,7 +63,7 @@ func newRecovery(d Declared) (Checker, spec.Problems) {
 func (r *recovery) Judge(ctx context.Context, v *View, f *Finding) {
 	within := time.Duration(r.Within)
 	f.Expected = fmt.Sprintf("%s %s within %s", r.SLO, r.bounds, short(within))
-	reverted, found := lastState(v.Run, record.FaultReverted, anyFault)
+	reverted, found := v.relief()
 	if !found {
 		f.unclear("no fault was reverted, so there was nothing to recover from")
 		f.Pending = v.Live()

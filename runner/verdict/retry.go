@@ -15,10 +15,16 @@ import (
 func init() {
 	builtin(Kind{
 		Name:    "retry",
-		Summary: "Retries are bounded: attempts per call, and amplification of the whole edge.",
+		Summary: "Retries are bounded, spaced, and made only where they may be.",
 		Doc: `Judged at the wire. Requests of one operation (X-Request-Id) with the same method and path on the edge are
-attempts of one call, whichever instances they go between; amplification is attempts divided by calls. Only what happens in the window counts.
-Too little evidence: fewer than 20 calls, no retry at all (unless expectNone), requests without an operation id.`,
+attempts of one call, whichever instances they go between; amplification is attempts divided by calls. With per:
+operation, all requests of an operation count together, which shows layers that multiply. Only what happens in the window counts.
+A pause lies between the end of an attempt and the start of the next; below 5 ms it is none. Pauses grow where the second
+are on average more than 1.25 times the first (interval by block bootstrap), and have jitter where the middle
+four fifths of the first ones spread over at least a fifth of their median: callers that failed together then
+come back apart. Final answers are 400 to 499 without 408, 425 and 429.
+Too little evidence: fewer than 20 calls (final answers, for finalNotRepeated), no retry at all (unless expectNone), fewer than
+8 calls with pauses to compare, requests without an operation id.`,
 		Params:     retry{},
 		MinSamples: 20,
 		New:        newRetry,
@@ -29,9 +35,14 @@ type retry struct {
 	Edge                string  `yaml:"edge" spec:"required" doc:"Edge that is retried: orders -> payments."`
 	Method              string  `yaml:"method" doc:"Only requests of this method."`
 	Path                string  `yaml:"path" doc:"Only requests whose path matches; * within a segment, a trailing /** for any rest."`
+	Per                 string  `yaml:"per" spec:"default=call,enum=call|operation" doc:"What attempts are counted for: a call, or all that an operation of the load causes on the edge."`
 	AttemptsAtMost      int     `yaml:"attemptsAtMost" spec:"min=0" doc:"Most attempts of one call; 0: not judged."`
 	AmplificationAtMost float64 `yaml:"amplificationAtMost" spec:"min=0" doc:"Most attempts per call on average, 1 without retries; 0: not judged."`
 	ExpectNone          bool    `yaml:"expectNone" doc:"No call may be retried at all."`
+	SpacingGrows        bool    `yaml:"spacingGrows" doc:"The pause before a third attempt is longer than that before the second."`
+	Jitter              bool    `yaml:"jitter" doc:"Pauses are spread, so that callers do not come back in step."`
+	FinalNotRepeated    bool    `yaml:"finalNotRepeated" doc:"What was refused for good (4xx) is not asked again."`
+	Keyed               bool    `yaml:"keyed" doc:"POST and PATCH are repeated only with an Idempotency-Key, the same for all attempts."`
 
 	links links
 }
@@ -45,8 +56,12 @@ func newRetry(d Declared) (Checker, spec.Problems) {
 	if r.links, ps = linksOf(d, "edge", r.Edge); ps != nil {
 		return nil, ps
 	}
-	if r.AttemptsAtMost == 0 && r.AmplificationAtMost == 0 && !r.ExpectNone {
-		return nil, d.problem("", "retry needs attemptsAtMost, amplificationAtMost or expectNone: true", "")
+	ofCalls := r.SpacingGrows || r.Jitter || r.FinalNotRepeated || r.Keyed
+	switch {
+	case r.AttemptsAtMost == 0 && r.AmplificationAtMost == 0 && !r.ExpectNone && !ofCalls:
+		return nil, d.problem("", "retry needs attemptsAtMost, amplificationAtMost, expectNone, spacingGrows, jitter, finalNotRepeated or keyed", "")
+	case r.Per == "operation" && ofCalls:
+		return nil, d.problem("per", "per: operation counts attempts only; spacingGrows, jitter, finalNotRepeated and keyed are about single calls", "")
 	}
 	r.Edge, r.Method = r.links.name, strings.ToUpper(r.Method)
 	if r.ExpectNone {
@@ -62,25 +77,15 @@ func (r *retry) Judge(_ context.Context, v *View, f *Finding) {
 	f.Edge = r.Edge
 	byCall, total, anonymous := r.group(v.Run, *f.Window)
 	f.Samples = len(byCall)
-	amplification := 0.0
-	if len(byCall) > 0 {
-		amplification = float64(total) / float64(len(byCall))
-	}
-	most := 0
-	if len(byCall) > 0 {
-		most = len(byCall[0])
-	}
-	f.decide(r.claims(most, amplification, f.Samples))
-	f.Details = bounded(r.details(v.Run, byCall))
+	lacks := ""
 	switch {
-	case most > r.AttemptsAtMost && r.AttemptsAtMost > 0: // one call beyond the cap is proof, whatever the rest
 	case anonymous > 0:
-		f.unclear(fmt.Sprintf("%s on %s carry no X-Request-Id, so attempts cannot be told from calls", plural(anonymous, "request"), r.Edge))
+		lacks = fmt.Sprintf("%s on %s carry no X-Request-Id, so attempts cannot be told from calls", plural(anonymous, "request"), r.Edge)
 	case f.Samples < f.MinSamples:
-		f.unclear(fmt.Sprintf("%s on %s, %d are needed", plural(f.Samples, "call"), r.Edge, f.MinSamples))
-	case most <= 1 && !r.ExpectNone:
-		f.unclear("no retry was provoked on " + r.Edge)
+		lacks = fmt.Sprintf("%s on %s, %d are needed", plural(f.Samples, r.Per), r.Edge, f.MinSamples)
 	}
+	f.decide(r.claims(byCall, total, f.MinSamples, lacks))
+	f.Details = bounded(r.details(v.Run, byCall))
 }
 
 func (r *retry) matches(x *record.Exchange) bool {
@@ -102,6 +107,9 @@ func (r *retry) group(run *record.Run, w Window) (byCall []attempts, total, anon
 			continue
 		}
 		k := key{x.Op, x.Method, x.Path}
+		if r.Per == "operation" {
+			k = key{op: x.Op}
+		}
 		groups[k] = append(groups[k], x)
 		total++
 	}
@@ -115,29 +123,76 @@ func (r *retry) group(run *record.Run, w Window) (byCall []attempts, total, anon
 	return byCall, total, anonymous
 }
 
-func (r *retry) claims(most int, amplification float64, n int) []claim {
+// claims are the parts that the scenario demands. What the record lacks leaves
+// open whatever a single call cannot disprove.
+func (r *retry) claims(byCall []attempts, total, least int, lacks string) []claim {
+	most, amplification := 0, 0.0
+	if len(byCall) > 0 {
+		most, amplification = len(byCall[0]), float64(total)/float64(len(byCall))
+	}
+	provoked := lacks
+	if provoked == "" && most <= 1 {
+		provoked = "no retry was provoked on " + r.Edge
+	}
 	var cs []claim
 	if r.AttemptsAtMost > 0 {
-		c := claim{verdict: Pass, expected: "at most " + plural(r.AttemptsAtMost, "attempt"), measured: plural(most, "attempt"),
-			margin: against(float64(most), float64(r.AttemptsAtMost))}
 		if r.ExpectNone {
-			c.expected = "no retry"
+			cs = append(cs, r.capped(most, lacks))
+		} else {
+			cs = append(cs, r.capped(most, provoked))
 		}
-		if most > r.AttemptsAtMost {
-			c.verdict, c.why = Fail, fmt.Sprintf("a call on %s was attempted %d times, at most %d are allowed", r.Edge, most, r.AttemptsAtMost)
-		}
-		cs = append(cs, c)
 	}
-	measured := fmt.Sprintf("amplification %s over %s", trimmed(amplification, 2), plural(n, "call"))
-	if limit := r.AmplificationAtMost; limit > 0 {
-		c := claim{verdict: Pass, expected: "amplification at most " + trimmed(limit, 2), measured: measured, margin: against(amplification, limit)}
-		if amplification > limit+1e-9 {
-			c.verdict, c.why = Fail, fmt.Sprintf("%s carried %s attempts per call, at most %s are allowed", r.Edge, trimmed(amplification, 2), trimmed(limit, 2))
-		}
-		return append(cs, c)
+	cs = append(cs, r.amplified(amplification, len(byCall), provoked))
+	if r.SpacingGrows {
+		cs = append(cs, r.grows(byCall, provoked))
 	}
-	cs[0].measured += ", " + measured
+	if r.Jitter {
+		cs = append(cs, r.spread(byCall, provoked))
+	}
+	if r.FinalNotRepeated {
+		cs = append(cs, r.final(byCall, least, lacks))
+	}
+	if r.Keyed {
+		cs = append(cs, r.keyed(byCall, provoked))
+	}
 	return cs
+}
+
+// capped: one call beyond the cap is proof, whatever the rest.
+func (r *retry) capped(most int, lacks string) claim {
+	c := claim{expected: "at most " + plural(r.AttemptsAtMost, "attempt"), measured: plural(most, "attempt"),
+		margin: against(float64(most), float64(r.AttemptsAtMost))}
+	if r.ExpectNone {
+		c.expected = "no retry"
+	}
+	if most > r.AttemptsAtMost {
+		c.verdict, c.why = Fail, fmt.Sprintf("%s on %s was attempted %d times, at most %d are allowed", r.one(), r.Edge, most, r.AttemptsAtMost)
+		return c
+	}
+	return c.unless(lacks)
+}
+
+// one is what attempts are counted for.
+func (r *retry) one() string {
+	if r.Per == "operation" {
+		return "an operation"
+	}
+	return "a call"
+}
+
+// amplified says how many attempts there were per call, and judges it where a limit is set.
+func (r *retry) amplified(amplification float64, n int, lacks string) claim {
+	c := claim{verdict: Skipped, measured: fmt.Sprintf("amplification %s over %s", trimmed(amplification, 2), plural(n, r.Per))}
+	limit := r.AmplificationAtMost
+	if limit == 0 {
+		return c
+	}
+	c.expected, c.margin = "amplification at most "+trimmed(limit, 2), against(amplification, limit)
+	if amplification > limit+1e-9 && lacks == "" {
+		c.verdict, c.why = Fail, fmt.Sprintf("%s carried %s attempts per %s, at most %s are allowed", r.Edge, trimmed(amplification, 2), r.Per, trimmed(limit, 2))
+		return c
+	}
+	return c.unless(lacks)
 }
 
 // details lists the calls with retries: when, with which gaps, answered what by whom.

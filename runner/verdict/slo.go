@@ -17,8 +17,10 @@ func init() {
 		Name:    "slo",
 		Summary: "The share of good events of an SLO over a phase.",
 		Doc: `Indicator and target come from the system's OpenSLO file, the window from the scenario. Without a bound, the
-target is the least. The value decides; its 95 % interval (Wilson) is printed beside it, so that a narrow pass can
-be told from a safe one. Too little evidence: fewer than 50 events (10 for a guardrail), or metrics that no source shows.`,
+target is the least. What decides is the 95 % interval (Wilson) of the ratio: all of it must lie on the right side to
+pass, all of it on the wrong side to fail; in between the verdict is inconclusive, and says how many events would
+decide. Of steady state and guardrails, which must answer on little data, the value decides. Too little evidence: fewer than 50 events (10 for a
+guardrail), or metrics that no source shows.`,
 		Params:     slo{},
 		Bounds:     BoundsOptional,
 		MinSamples: 50,
@@ -76,28 +78,45 @@ func (s *slo) Judge(ctx context.Context, v *View, f *Finding) {
 		f.broken(err)
 		return
 	}
-	f.Samples = int(math.Round(n.total))
-	if f.Samples < max(1, f.MinSamples) {
-		f.unclear(fmt.Sprintf("%s, %d are needed", plural(f.Samples, "event"), max(1, f.MinSamples)))
-		return
-	}
 	if err := s.overTime(ctx, v, f); err != nil {
 		f.broken(err)
 		return
 	}
-	s.conclude(f, n)
+	s.tallied(f, Tally{n.good, n.total})
+	f.Pending = f.Pending && !v.lost(f, s.bounds)
 }
 
-func (s *slo) conclude(f *Finding, n count) {
-	low, high := wilson(n.ratio(), n.total)
-	f.Measured = fmt.Sprintf("%s (95%%: %s to %s)", percent(n.ratio()), percent(low), percent(high))
-	f.Margin = s.bounds.margin(n.ratio())
-	if s.bounds.met(n.ratio()) {
-		f.Verdict, f.Why = Pass, fmt.Sprintf("%s of %s were good", trimmed(n.good, 0), plural(f.Samples, "event"))
+// tallied decides by events counted.
+func (s *slo) tallied(f *Finding, n Tally) {
+	f.Tally, f.Samples = &n, int(math.Round(n.Total))
+	if f.Samples < max(1, f.MinSamples) {
+		f.unclear(fmt.Sprintf("%s, %d are needed", plural(f.Samples, "event"), max(1, f.MinSamples)))
 		return
 	}
-	f.Verdict = Fail
-	f.Why = fmt.Sprintf("%s was %s, not %s: %s of %s were good", s.Name, percent(n.ratio()), s.bounds, trimmed(n.good, 0), plural(f.Samples, "event"))
+	in := wilson(n.ratio(), n.Total)
+	f.Measured, f.Interval = fmt.Sprintf("%s (%s)", percent(n.ratio()), s.bounds.between(in)), &in
+	f.Margin = s.bounds.margin(n.ratio())
+	if !f.estimated() {
+		in = exactly(n.ratio())
+	}
+	good := fmt.Sprintf("%s of %s were good", trimmed(n.Good, 0), plural(f.Samples, "event"))
+	switch f.Verdict = s.bounds.decide(in); f.Verdict {
+	case Pass:
+		f.Why = good
+	case Fail:
+		f.Why = fmt.Sprintf("%s was %s, not %s: %s", s.Name, percent(n.ratio()), s.bounds, good)
+	default:
+		f.unclear(fmt.Sprintf("%s: not sure to be %s%s", good, s.bounds, s.bounds.wouldDecide(n.ratio())))
+	}
+}
+
+// pool decides by the events of several runs.
+func (s *slo) pool(f *Finding, runs []Finding) bool {
+	n, ok := tallied(runs)
+	if ok {
+		s.tallied(f, n)
+	}
+	return ok
 }
 
 // overTime fills series and worst instant, by seconds.

@@ -27,6 +27,7 @@ func failing(n int) *world {
 }
 
 func TestSLO(t *testing.T) {
+	t.Parallel()
 	quiet := newWorld()
 	quiet.started = func(t time.Duration) bool { return !in(t, fault+time.Second, recovery) }
 	for _, tt := range []struct {
@@ -40,16 +41,21 @@ func TestSLO(t *testing.T) {
 		{"pass", "{id: x, slo: checkout, atLeast: 99%}", newWorld(), verdict.Pass, "100% (95%: 99.05% to 100%)", "+1 points", "400 of 400 events were good"},
 		{"the target is the default bound", "{id: x, slo: checkout}", failing(20), verdict.Fail, "95% (95%: 92.4% to 96.74%)", "-4 points",
 			"checkout was 95%, not at least 99%: 380 of 400 events were good"},
-		{"exactly on the bound", "{id: x, slo: checkout, atLeast: 95%}", failing(20), verdict.Pass, "95% (95%: 92.4% to 96.74%)", "0 points", "380 of 400 events were good"},
-		{"exactly on a strict bound", "{id: x, slo: checkout, above: 95%}", failing(20), verdict.Fail, "95% (95%: 92.4% to 96.74%)", "0 points",
-			"checkout was 95%, not above 95%: 380 of 400 events were good"},
+		{"exactly on the bound", "{id: x, slo: checkout, atLeast: 95%}", failing(20), verdict.Inconclusive, "95% (95%: 92.4% to 96.74%)", "0 points",
+			"380 of 400 events were good: not sure to be at least 95%, it is on the bound"},
+		{"exactly on a strict bound", "{id: x, slo: checkout, above: 95%}", failing(20), verdict.Inconclusive, "95% (95%: 92.4% to 96.74%)", "0 points",
+			"380 of 400 events were good: not sure to be above 95%, it is on the bound"},
 		{"bad over total", "{id: x, slo: checkout-bad}", failing(20), verdict.Fail, "95% (95%: 92.4% to 96.74%)", "-4 points",
 			"checkout-bad was 95%, not at least 99%: 380 of 400 events were good"},
 		{"nothing good at all", "{id: x, slo: checkout, atLeast: 1%}", failing(1), verdict.Fail, "0% (95%: 0% to 0.95%)", "-1 points",
 			"checkout was 0%, not at least 1%: 0 of 400 events were good"},
 		{"other phase", "{id: x, slo: checkout, during: recovery}", failing(20), verdict.Pass, "100% (95%: 99.05% to 100%)", "+1 points", "400 of 400 events were good"},
 		{"too few events", "{id: x, slo: checkout}", quiet, verdict.Inconclusive, "", "", "40 events, 50 are needed"},
-		{"own minimum", "{id: x, slo: checkout, minSamples: 40}", quiet, verdict.Pass, "100% (95%: 91.24% to 100%)", "+1 points", "40 of 40 events were good"},
+		{"own minimum", "{id: x, slo: checkout, minSamples: 40, atLeast: 90%}", quiet, verdict.Pass, "100% (95%: 91.24% to 100%)", "+10 points", "40 of 40 events were good"},
+		{"too few to tell, above", "{id: x, slo: checkout, minSamples: 40}", quiet, verdict.Inconclusive, "100% (95%: 91.24% to 100%)", "+1 points",
+			"40 of 40 events were good: not sure to be at least 99%, 381 events would decide"},
+		{"too few to tell, below", "{id: x, slo: checkout, atLeast: 96%}", failing(20), verdict.Inconclusive, "95% (95%: 92.4% to 96.74%)", "-1 points",
+			"380 of 400 events were good: not sure to be at least 96%, 1476 events would decide"},
 		{"metric nobody has", "{id: x, slo: made-up}", newWorld(), verdict.Inconclusive, "", "", "no data for no_such_total"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -78,6 +84,7 @@ func TestSLOShowsTheWorstSecond(t *testing.T) {
 }
 
 func TestPromQL(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name, expect string
 		verdict      verdict.Verdict
@@ -133,6 +140,7 @@ func TestPromQLSeries(t *testing.T) {
 }
 
 func TestRecovery(t *testing.T) {
+	t.Parallel()
 	until := func(healed time.Duration) *world {
 		w := newWorld()
 		w.outcome = func(t time.Duration) record.Outcome {

@@ -28,13 +28,17 @@ type Finding struct {
 	Group      string         `json:"group"`            // steady, expect, guardrail, evidence
 	During     string         `json:"during,omitempty"` // phase judged
 	Verdict    Verdict        `json:"verdict"`
-	Expected   string         `json:"expected"`         // "at least 99%"
-	Measured   string         `json:"measured"`         // "99.7%"
-	Margin     string         `json:"margin,omitempty"` // measured against the bound: "+0.7 points", "35% below"
+	Expected   string         `json:"expected"`           // "at least 99%"
+	Measured   string         `json:"measured"`           // "99.7%"
+	Margin     string         `json:"margin,omitempty"`   // measured against the bound: "+0.7 points", "35% below"
+	Interval   *Interval      `json:"interval,omitempty"` // of the measured value, where it is an estimate
+	Tally      *Tally         `json:"tally,omitempty"`    // where it is a share of events
+	Pooled     int            `json:"pooled,omitempty"`   // runs whose events decided it together
 	Samples    int            `json:"samples"`
 	MinSamples int            `json:"min_samples,omitempty"`
 	Why        string         `json:"why"`               // one sentence; names the cause when not pass
 	Details    []string       `json:"details,omitempty"` // bounded list: ids, windows, attempts
+	Flaws      []Flaw         `json:"flaws,omitempty"`   // operations that the books contradict, the first thousand
 	Expr       string         `json:"expr,omitempty"`    // PromQL as run
 	Edge       string         `json:"edge,omitempty"`
 	Worst      *time.Duration `json:"worst,omitempty"` // instant of the worst value, since run start
@@ -46,6 +50,21 @@ type Finding struct {
 	// the window is open, or the system still has time to do what is expected.
 	Pending bool `json:"pending,omitempty"`
 }
+
+// Flaw is one operation that the books contradict.
+type Flaw struct {
+	ID   string `json:"id"`
+	Flaw string `json:"flaw"` // lost, doubled, half-done, pending, unexplained
+	Text string `json:"text"` // what the books say
+}
+
+// Tally is what a ratio was made of. Those of several runs add up.
+type Tally struct {
+	Good  float64 `json:"good"`
+	Total float64 `json:"total"`
+}
+
+func (t Tally) ratio() float64 { return t.Good / t.Total }
 
 // Window is a span of the run, since run start.
 type Window struct {

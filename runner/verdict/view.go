@@ -13,6 +13,8 @@ type View struct {
 	System *spec.System
 	Now    time.Duration // newest instant of the record
 
+	scenario *spec.Scenario
+
 	metrics *querier
 }
 
@@ -35,6 +37,21 @@ func (v *View) phase(name string) (w Window, open, found bool) {
 		w.To = max(w.To, v.Now)
 	}
 	return w, open && v.Live(), true
+}
+
+// planned is how long a phase lasts if nothing ends it early; negative for what
+// is no phase of the plan.
+func (v *View) planned(phase string) time.Duration {
+	p := v.scenario.Spec.Phases
+	switch phase {
+	case "baseline":
+		return time.Duration(p.Baseline)
+	case "fault":
+		return time.Duration(p.Fault)
+	case "recovery":
+		return time.Duration(p.Recovery)
+	}
+	return -1
 }
 
 // length of a window.
@@ -69,6 +86,46 @@ func lastState(run *record.Run, state record.FaultState, match func(record.Fault
 	for _, e := range run.Faults {
 		if e.State == state && match(e.Fault) {
 			t, found = max(t, e.T), true
+		}
+	}
+	return t, found
+}
+
+// tried reports whether anything was done to the system.
+func tried(run *record.Run) bool {
+	_, injected := firstState(run, record.FaultInjected, anyFault)
+	_, done := lastDone(run)
+	_, begun := run.Phase("fault")
+	return injected || done || staged(run) && begun
+}
+
+// relief is the instant since which the system is left alone: the last fault was
+// reverted, or without any the last step was done, and the load is what it was.
+func (v *View) relief() (t time.Duration, found bool) {
+	if len(v.scenario.Spec.Faults) > 0 {
+		t, found = lastState(v.Run, record.FaultReverted, anyFault)
+	} else {
+		t, found = lastDone(v.Run)
+	}
+	if w, open, begun := v.phase("fault"); staged(v.Run) {
+		t, found = max(t, w.To), begun && !open
+	}
+	return t, found
+}
+
+// untried says what was not done.
+func (v *View) untried() string {
+	if len(v.scenario.Spec.Faults) == 0 {
+		return "no step was done and the load was not changed"
+	}
+	return "no fault was injected"
+}
+
+// lastDone is the instant at which the last step was done.
+func lastDone(run *record.Run) (t time.Duration, found bool) {
+	for _, s := range run.Steps {
+		if s.State == record.StepDone {
+			t, found = max(t, s.T), true
 		}
 	}
 	return t, found

@@ -29,10 +29,15 @@ type calls []call
 
 // requests returns the requests on the edges that match.
 func requests(run *record.Run, match func(edge string) bool) calls {
+	return exchanges(run, func(x *record.Exchange) bool { return match(x.Edge) })
+}
+
+// exchanges returns the requests that match.
+func exchanges(run *record.Run, match func(*record.Exchange) bool) calls {
 	var cs calls
 	for i := range run.Exchanges {
 		x := &run.Exchanges[i]
-		if !isCall(x) || !match(x.Edge) {
+		if !isCall(x) || !match(x) {
 			continue
 		}
 		at := run.T(x.At)

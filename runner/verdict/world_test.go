@@ -2,7 +2,6 @@ package verdict_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"testing"
 	"time"
@@ -35,6 +34,7 @@ kind: System
 metadata: {name: shop}
 spec:
   target: process
+  traces: {env: OTLP}
   services:
     gateway: {command: [shop], ports: [http]}
     payments: {command: [shop], ports: [http], metrics: /metrics}
@@ -68,6 +68,7 @@ func system(t *testing.T) *spec.System {
 			Total: `sum(squall_operations_total{operation="checkout"})`},
 		"made-up": {Name: "made-up", Target: 0.99, Bad: `sum(no_such_total)`, Total: `sum(squall_operations_total)`},
 	}
+	sys.Alerts = map[string]spec.AlertRule{"Fails": {Expr: "up == 0"}}
 	return sys
 }
 
@@ -188,18 +189,20 @@ func (w *world) traffic(r *record.Run) {
 			continue
 		}
 		id := fmt.Sprintf("op-%04d", i)
-		r.Operations = append(r.Operations, record.Operation{At: nanos(at), Dur: int64(20 * time.Millisecond), Name: "checkout", ID: id, Outcome: w.outcome(at)})
+		r.Operations = append(r.Operations, record.Operation{At: nanos(at), Dur: int64(20 * time.Millisecond), Name: "checkout", ID: id, First: true, Outcome: w.outcome(at)})
 		r.Exchanges = append(r.Exchanges, request("client -> gateway", at, id), request("gateway -> payments", at, id))
 		r.Exchanges = append(r.Exchanges, w.wire(at, id)...)
 	}
 }
+
+const iterationsID = 4
 
 // The series of the world's scrapes.
 var worldSeries = []record.Series{
 	{ID: 1, Labels: map[string]string{"__name__": "squall_operations_total", "operation": "checkout", "outcome": "ok"}, Type: "counter"},
 	{ID: 2, Labels: map[string]string{"__name__": "squall_operations_total", "operation": "checkout", "outcome": "failed"}, Type: "counter"},
 	{ID: 3, Labels: map[string]string{"__name__": "squall_operations_total", "operation": "checkout", "outcome": "unknown"}, Type: "counter"},
-	{ID: 4, Labels: map[string]string{"__name__": "k6_iterations_total"}, Type: "counter"},
+	{ID: iterationsID, Labels: map[string]string{"__name__": "k6_iterations_total"}, Type: "counter"},
 	{ID: 5, Labels: map[string]string{"__name__": "k6_dropped_iterations_total"}, Type: "counter"},
 }
 
@@ -255,12 +258,8 @@ func find(t *testing.T, r verdict.Result, id string) verdict.Finding {
 	return verdict.Finding{}
 }
 
-func books(source string, ok bool, note string) record.Entry {
-	data, err := json.Marshal(record.Probe{Name: verdict.BooksProbe(source), OK: ok, Note: note})
-	if err != nil {
-		panic(err)
-	}
-	return record.Entry{Type: record.TypeProbe, Data: data}
+func books(source string, ok bool, note string) record.ProbeEvent {
+	return record.ProbeEvent{Probe: record.Probe{Name: verdict.BooksProbe(source), OK: ok, Note: note}}
 }
 
 func in(t, from, to time.Duration) bool { return t >= from && t < to }

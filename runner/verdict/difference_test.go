@@ -1,0 +1,110 @@
+package verdict_test
+
+import (
+	"context"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"squall/runner/record"
+	"squall/runner/verdict"
+)
+
+const fastEnough = "{id: x, slo: checkout, atLeast: 97%}\n    - {id: served, promql: 'sum(rate(squall_operations_total[$window]))', atLeast: 30}"
+
+// saved is a judged run whose operations take 20 ms or so under the fault, times slower.
+func saved(t *testing.T, w *world, seed uint64, slower float64) verdict.Saved {
+	t.Helper()
+	chance := rand.New(rand.NewPCG(seed, 7))
+	edit := w.edit
+	w.edit = func(r *record.Run) {
+		edit(r)
+		for i := range r.Operations {
+			took := float64(20*time.Millisecond) * (1 + chance.ExpFloat64()/4)
+			if in(r.T(r.Operations[i].At), fault, recovery) {
+				took *= slower
+			}
+			r.Operations[i].Dur = int64(took)
+		}
+	}
+	j, ps := verdict.NewJudge(scenario(t, fastEnough), system(t))
+	require.Empty(t, ps)
+	run := w.run()
+	return verdict.Saved{Run: run, Judge: j, Result: j.Judge(context.Background(), run)}
+}
+
+func TestCompareRuns(t *testing.T) {
+	t.Parallel()
+	of := func(d verdict.Difference, phase, name string) verdict.Measure {
+		for _, m := range d.Measures {
+			if m.Phase == phase && m.Name == name {
+				return m
+			}
+		}
+		require.Fail(t, "no measure", "%s in %s", name, phase)
+		return verdict.Measure{}
+	}
+	brief := newWorld()
+	brief.edit = func(r *record.Run) { r.Phases[2].To = fault + 3*time.Second }
+	for _, tt := range []struct {
+		name    string
+		b       verdict.Saved
+		worse   bool
+		effects map[string]verdict.Effect // of the fault phase
+	}{
+		{"the same again", saved(t, newWorld(), 2, 1), false, map[string]verdict.Effect{
+			"checkout ok": verdict.Unclear, "checkout median": verdict.Same, "served": verdict.Same}}, // 400 events are too few for a point
+		{"slower by half", saved(t, newWorld(), 2, 1.5), true, map[string]verdict.Effect{
+			"checkout ok": verdict.Unclear, "checkout median": verdict.Worse, "checkout 95th percentile": verdict.Worse}},
+		{"faster", saved(t, newWorld(), 2, 0.5), false, map[string]verdict.Effect{
+			"checkout median": verdict.Better, "checkout 95th percentile": verdict.Better}},
+		{"a tenth slower, which is the band", saved(t, newWorld(), 2, 1.1), false, map[string]verdict.Effect{"checkout median": verdict.Unclear}},
+		{"failing", saved(t, failing(5), 2, 1), true, map[string]verdict.Effect{"checkout ok": verdict.Worse, "served": verdict.Same}},
+		{"too short to tell", saved(t, brief, 2, 3), false, map[string]verdict.Effect{"checkout median": verdict.Unclear}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			d, err := verdict.Compare(context.Background(), saved(t, newWorld(), 1, 1), tt.b, 0.1)
+			require.NoError(t, err)
+			assert.Equal(t, tt.worse, d.Worse())
+			for name, want := range tt.effects {
+				m := of(d, "fault", name)
+				assert.Equal(t, want, m.Effect, "%s: %+v", name, m)
+			}
+			assert.NotEqual(t, verdict.Worse, of(d, "baseline", "checkout median").Effect, "nothing is different before the fault")
+		})
+	}
+}
+
+func TestCompareAssertions(t *testing.T) {
+	d, err := verdict.Compare(context.Background(), saved(t, newWorld(), 1, 1), saved(t, failing(5), 2, 1), 0.1)
+	require.NoError(t, err)
+	require.Len(t, d.Assertions, 3)
+	assert.Equal(t, verdict.Change{Group: "steady", ID: "ok", Was: verdict.Pass, Is: verdict.Pass, From: d.Assertions[0].From, To: d.Assertions[0].To}, d.Assertions[0])
+	broke := d.Assertions[1]
+	assert.Equal(t, [2]verdict.Verdict{verdict.Pass, verdict.Fail}, [2]verdict.Verdict{broke.Was, broke.Is})
+	assert.True(t, broke.Worse())
+	assert.Contains(t, broke.To, "80%")
+
+	back, err := verdict.Compare(context.Background(), saved(t, failing(5), 2, 1), saved(t, newWorld(), 1, 1), 0.1)
+	require.NoError(t, err)
+	assert.False(t, back.Worse(), "what is mended is not worse")
+}
+
+// Two runs of the same are called different, in whatever measure, no more often
+// than intervals that hold together say: two in forty, and the noise of forty.
+func TestSameRunsAreRarelyCalledDifferent(t *testing.T) {
+	t.Parallel()
+	differ := 0
+	for seed := range uint64(40) {
+		d, err := verdict.Compare(context.Background(), saved(t, newWorld(), 2*seed, 1), saved(t, newWorld(), 2*seed+1, 1), 0)
+		require.NoError(t, err)
+		if slices.ContainsFunc(d.Measures, func(m verdict.Measure) bool { return m.Effect == verdict.Worse || m.Effect == verdict.Better }) {
+			differ++
+		}
+	}
+	assert.LessOrEqual(t, differ, 5)
+}
