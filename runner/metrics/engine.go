@@ -90,8 +90,8 @@ func (e *Engine) Instant(ctx context.Context, q storage.Queryable, expr string, 
 	return out, nil
 }
 
-// fit takes the anchor off ranges over native histograms, which PromQL refuses
-// there. Quantiles and averages do not need it: extrapolation cancels out.
+// fit takes anchor and smoothing off ranges over native histograms, which PromQL
+// refuses there. Quantiles and averages do not need it: extrapolation cancels out.
 func fit(ctx context.Context, q storage.Queryable, expr string, at time.Time) (string, error) {
 	tree, err := promParser.ParseExpr(expr)
 	if err != nil {
@@ -99,12 +99,12 @@ func fit(ctx context.Context, q storage.Queryable, expr string, at time.Time) (s
 	}
 	parser.Inspect(tree, func(n parser.Node, _ []parser.Node) error {
 		vs, ok := n.(*parser.VectorSelector)
-		if !ok || !vs.Anchored || err != nil {
+		if !ok || !vs.Anchored && !vs.Smoothed || err != nil {
 			return nil
 		}
 		var hist bool
 		hist, err = picksHistograms(ctx, q, vs, at)
-		vs.Anchored = !hist
+		vs.Anchored, vs.Smoothed = vs.Anchored && !hist, vs.Smoothed && !hist
 		return nil
 	})
 	return tree.String(), err

@@ -18,16 +18,53 @@ func Expand(expr string, window time.Duration) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return expandAll(tree, uses, window)
+	return expandAll(tree, uses, window, false)
 }
 
-func expandAll(tree parser.Expr, uses int, window time.Duration) (string, error) {
+// Slice is Expand for a window as short as a few scrapes. Where the function
+// allows it the range is smoothed: its ends are interpolated between scrapes, so
+// that a slice has its own events and not those of the scrapes that fall into it.
+func Slice(expr string, window time.Duration) (string, error) {
+	tree, uses, err := parse(expr)
+	if err != nil {
+		return "", err
+	}
+	return expandAll(tree, uses, window, true)
+}
+
+func expandAll(tree parser.Expr, uses int, window time.Duration, smooth bool) (string, error) {
 	if window < time.Millisecond {
 		return "", fmt.Errorf("PromQL: a window of %s: the shortest is a millisecond", window)
 	}
-	if expand(tree, window) < uses {
+	if expand(tree, window, smooth) < uses {
 		return "", fmt.Errorf("PromQL: %s is a length of time: it stands in a range, an offset or a calculation", windowName)
 	}
+	return tree.String(), nil
+}
+
+// Scaled is an expression in which every range, offset and step is so many times
+// as long, to the millisecond: an hour of a rule can be seconds of a run.
+func Scaled(expr string, factor float64) (string, error) {
+	tree, err := promParser.ParseExpr(expr)
+	if err != nil {
+		return "", fmt.Errorf("PromQL: %w", err)
+	}
+	scale := func(ds ...*time.Duration) {
+		for _, d := range ds {
+			*d = time.Duration(float64(*d) * factor).Round(time.Millisecond)
+		}
+	}
+	parser.Inspect(tree, func(node parser.Node, _ []parser.Node) error {
+		switch e := node.(type) {
+		case *parser.MatrixSelector:
+			scale(&e.Range)
+		case *parser.SubqueryExpr:
+			scale(&e.Range, &e.Step, &e.OriginalOffset)
+		case *parser.VectorSelector:
+			scale(&e.OriginalOffset)
+		}
+		return nil
+	})
 	return tree.String(), nil
 }
 
@@ -44,12 +81,12 @@ func Increase(expr string, window time.Duration) (string, error) {
 			return "", err
 		}
 	}
-	return expandAll(tree, uses, window)
+	return expandAll(tree, uses, window, false)
 }
 
 // expand replaces the sentinel wherever PromQL takes a length of time, and
 // returns how often.
-func expand(tree parser.Expr, window time.Duration) (n int) {
+func expand(tree parser.Expr, window time.Duration, smooth bool) (n int) {
 	put := func(d *time.Duration) bool {
 		switch *d {
 		case sentinel:
@@ -66,7 +103,8 @@ func expand(tree parser.Expr, window time.Duration) (n int) {
 		switch e := node.(type) {
 		case *parser.MatrixSelector:
 			if vs, ok := e.VectorSelector.(*parser.VectorSelector); put(&e.Range) && ok {
-				vs.Anchored = !vs.Smoothed && anchorable(path)
+				vs.Smoothed = vs.Smoothed || smooth && !vs.Anchored && allows(promql.SmoothedSafeFunctions, path)
+				vs.Anchored = !vs.Smoothed && allows(promql.AnchoredSafeFunctions, path)
 			}
 		case *parser.SubqueryExpr:
 			put(&e.Range)
@@ -84,15 +122,15 @@ func expand(tree parser.Expr, window time.Duration) (n int) {
 	return n
 }
 
-// anchorable: the function that takes the range at the end of path allows it.
-func anchorable(path []parser.Node) bool {
+// allows: the function that takes the range at the end of path is one of those.
+func allows(functions map[string]struct{}, path []parser.Node) bool {
 	if len(path) == 0 {
 		return false
 	}
 	// The selector of a call stands directly below it, or below its argument list.
 	for _, p := range slices.Backward(path) {
 		if call, ok := p.(*parser.Call); ok {
-			_, ok := promql.AnchoredSafeFunctions[call.Func.Name]
+			_, ok := functions[call.Func.Name]
 			return ok
 		}
 	}

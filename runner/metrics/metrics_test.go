@@ -159,7 +159,7 @@ func TestWindowsAreOpenOnTheLeft(t *testing.T) {
 	assert.Equal(t, 4, ev.Samples)
 }
 
-// histogram is a native histogram as a process exposes it.
+// observed is a native histogram as the load generator counts it.
 type observed struct {
 	counts map[int64]int64
 	n      uint64
@@ -167,13 +167,13 @@ type observed struct {
 }
 
 func (o *observed) observe(v float64) {
-	o.counts[int64(math.Ceil(math.Log2(v)*32))]++
+	o.counts[int64(math.Ceil(math.Log2(v)*64))]++
 	o.n++
 	o.sum += v
 }
 
 func (o *observed) value(id uint32) record.HistValue {
-	h := record.HistValue{ID: id, Schema: 5, Count: o.n, Sum: record.Float(o.sum)}
+	h := record.HistValue{ID: id, Schema: 6, Count: o.n, Sum: record.Float(o.sum)}
 	for i, c := range o.counts {
 		h.Pos = append(h.Pos, record.Bucket{i, c})
 	}

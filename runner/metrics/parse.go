@@ -30,7 +30,14 @@ var variables = regexp.MustCompile(strings.Join([]string{
 
 // Parse checks an expression, which may hold $window.
 func Parse(expr string) error {
-	_, err := Expand(expr, time.Minute)
+	tree, _, err := parse(expr)
+	if err != nil {
+		return err
+	}
+	if t := tree.Type(); t != parser.ValueTypeVector && t != parser.ValueTypeScalar {
+		return fmt.Errorf("PromQL: this is a %s, want a number or one per series", parser.DocumentedType(t))
+	}
+	_, err = Expand(expr, time.Minute)
 	return err
 }
 
