@@ -27,8 +27,8 @@ import { operation } from 'k6/x/squall';
 export const options = {
   scenarios: {
     gets: {
-      executor: 'constant-arrival-rate', rate: Number(__ENV.SQUALL_ARRIVAL), timeUnit: '1s',
-      duration: __ENV.SQUALL_DURATION, preAllocatedVUs: 20, gracefulStop: '5s',
+      executor: 'ramping-arrival-rate', timeUnit: '1m', stages: JSON.parse(__ENV.SQUALL_STAGES),
+      preAllocatedVUs: Math.ceil(Number(__ENV.SQUALL_PEAK) / 2), gracefulStop: '5s',
     },
   },
 };
@@ -153,6 +153,29 @@ func TestK6CountsWhatTheServerSaw(t *testing.T) {
 	}
 	assert.Equal(t, want, counted)
 	assert.Equal(t, uint64(len(srv.decided)), durations)
+}
+
+// Rates are jumped to, at their instants after the first iteration.
+func TestK6ChangesItsRate(t *testing.T) {
+	srv := serve(t, func(int, http.ResponseWriter, *http.Request) record.Outcome { return record.OK })
+	sink := &memory{}
+	cfg := generator(t, srv.URL, 4*time.Second)
+	cfg.Arrival, cfg.Stages = 20, []record.Stage{{At: time.Second, Arrival: 80}, {At: 3 * time.Second, Arrival: 20}}
+	p := startK6(t, cfg, sink)
+	wait(t, "end of the script", p.Done())
+
+	require.NotEmpty(t, sink.ops)
+	first := sink.ops[0].At
+	for _, o := range sink.ops {
+		first = min(first, o.At)
+	}
+	var perSecond [5]int
+	for _, o := range sink.ops {
+		perSecond[min((o.At-first)/int64(time.Second), 4)]++
+	}
+	for i, want := range []int{20, 80, 80, 20} {
+		assert.InDelta(t, want, perSecond[i], 8, "second %d of %v", i, perSecond)
+	}
 }
 
 // totals are the last values of operations by outcome, and of the histograms of requests.

@@ -8,9 +8,11 @@ package load
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"runtime"
@@ -28,10 +30,45 @@ type Config struct {
 	Binary   string            // k6 with the squall extension
 	Script   string            // path of the k6 script
 	Env      map[string]string // all that the script finds in __ENV, besides SQUALL_*
-	Arrival  float64           // iterations per second
+	Arrival  float64           // iterations per second, before the first stage
+	Stages   []record.Stage    // changes of that, in order
 	Duration time.Duration     // longest; Stop ends it earlier
 	Seed     uint64
 	Grace    time.Duration // between SIGINT and SIGKILL; 0: five seconds
+}
+
+// peak is the highest arrival rate.
+func (c Config) peak() float64 {
+	most := c.Arrival
+	for _, s := range c.Stages {
+		most = max(most, s.Arrival)
+	}
+	return most
+}
+
+// stages are the arrival rates as k6's ramping-arrival-rate executor wants them
+// with a timeUnit of a minute: each is jumped to, and held.
+func (c Config) stages() string {
+	type stage struct {
+		Target   int64  `json:"target"` // iterations per minute
+		Duration string `json:"duration"`
+	}
+	var out []stage
+	hold := func(rate float64, d time.Duration) {
+		target := int64(math.Round(rate * 60))
+		out = append(out, stage{target, "0s"}, stage{target, fmt.Sprintf("%dms", d.Milliseconds())})
+	}
+	rate, since := c.Arrival, time.Duration(0)
+	for _, s := range c.Stages {
+		hold(rate, s.At-since)
+		rate, since = s.Arrival, s.At
+	}
+	hold(rate, c.Duration-since)
+	text, err := json.Marshal(out)
+	if err != nil {
+		panic(fmt.Sprintf("load: encode: %v", err)) // plain data always encodes
+	}
+	return string(text)
 }
 
 // Sink takes what the generator says.
@@ -107,6 +144,8 @@ func environment(cfg Config) []string {
 	}
 	return append(env, // the last of two values holds
 		"SQUALL_ARRIVAL="+strconv.FormatFloat(cfg.Arrival, 'f', -1, 64),
+		"SQUALL_PEAK="+strconv.FormatFloat(cfg.peak(), 'f', -1, 64),
+		"SQUALL_STAGES="+cfg.stages(),
 		"SQUALL_DURATION="+fmt.Sprintf("%dms", cfg.Duration.Milliseconds()),
 		"SQUALL_SEED="+strconv.FormatUint(cfg.Seed, 10),
 		"K6_AUTO_EXTENSION_RESOLUTION=false", // it would download other binaries

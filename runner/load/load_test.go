@@ -38,16 +38,16 @@ var roles = map[string]func(){
 		signal.Ignore(syscall.SIGINT)
 		say(flowing)
 		fmt.Fprintln(os.Stderr, "not listening")
-		select {}
+		<-time.After(time.Hour) // a bare select ends as a deadlock where there is no cgo
 	},
 	"bad": func() {
 		signal.Ignore(syscall.SIGINT)
 		fmt.Fprintln(os.NewFile(3, "stream"), `{"scrape":7}`)
-		select {}
+		<-time.After(time.Hour) // a bare select ends as a deadlock where there is no cgo
 	},
 	"early": func() { // SIGINT before its handler is there
 		say(flowing)
-		select {}
+		<-time.After(time.Hour) // a bare select ends as a deadlock where there is no cgo
 	},
 	"exit0": func() { say(flowing) },
 	"exit99": func() {
@@ -139,6 +139,7 @@ func TestStreamAndStop(t *testing.T) {
 	p, err := Start(Config{
 		Binary: os.Args[0], Script: "shop.js", Env: map[string]string{roleVar: "flow", "GATEWAY_URL": "x", "SQUALL_SEED": "of the user"},
 		Arrival: 12.5, Duration: 90 * time.Second, Seed: 7,
+		Stages: []record.Stage{{At: 10 * time.Second, Arrival: 20}, {At: 12 * time.Second, Arrival: 12.5}},
 	}, sink)
 	require.NoError(t, err)
 	wait(t, "flowing", p.Flowing())
@@ -154,7 +155,9 @@ func TestStreamAndStop(t *testing.T) {
 	require.Len(t, sink.ops, 2)
 	assert.Equal(t, record.Unknown, sink.ops[1].Outcome)
 	env := strings.Split(sink.ops[0].Detail, "\n")
-	assert.Subset(t, env, []string{"GATEWAY_URL=x", "SQUALL_ARRIVAL=12.5", "SQUALL_DURATION=90000ms", "SQUALL_SEED=7"})
+	assert.Subset(t, env, []string{"GATEWAY_URL=x", "SQUALL_ARRIVAL=12.5", "SQUALL_DURATION=90000ms", "SQUALL_SEED=7",
+		"SQUALL_PEAK=20", `SQUALL_STAGES=[{"target":750,"duration":"0s"},{"target":750,"duration":"10000ms"},` +
+			`{"target":1200,"duration":"0s"},{"target":1200,"duration":"2000ms"},{"target":750,"duration":"0s"},{"target":750,"duration":"78000ms"}]`})
 	assert.NotContains(t, sink.ops[0].Detail, "K6_VUS")
 	assert.NotContains(t, sink.ops[0].Detail, "of the user")
 	assert.Contains(t, sink.ops[1].Detail, "--out squall=fd:3 shop.js")

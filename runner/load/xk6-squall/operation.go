@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"go.k6.io/k6/js/modules"
+	"go.k6.io/k6/lib"
 	"go.k6.io/k6/metrics"
 )
 
@@ -28,6 +29,7 @@ const leftOpen = "left open by its iteration"
 // Metadata keys of the sample that carries one operation to the output.
 const (
 	metaID     = "id"
+	metaFirst  = "first" // set on the first of its iteration
 	metaDetail = "detail"
 	metaDur    = "dur"  // nanoseconds
 	metaOpen   = "open" // set while the operation is under way
@@ -40,8 +42,8 @@ func (rootModule) NewModuleInstance(vu modules.VU) modules.Instance {
 	init := vu.InitEnv()
 	seed, _ := init.LookupEnv("SQUALL_SEED")
 	return &module{
-		vu:       vu,
-		seed:     seed,
+		vu:   vu,
+		seed: seed, iteration: -1,
 		count:    init.Registry.MustNewMetric(operationCount, metrics.Counter),
 		duration: init.Registry.MustNewMetric("squall_operation_duration", metrics.Trend, metrics.Time),
 	}
@@ -52,6 +54,7 @@ type module struct {
 	vu              modules.VU
 	seed            string
 	n               uint64
+	iteration       int64      // the last that began an operation
 	last            *operation // there is one at a time
 	count, duration *metrics.Metric
 }
@@ -75,9 +78,19 @@ func (m *module) operation(name string) (*operation, error) {
 		m.last.report(outcomeUnknown, leftOpen)
 	}
 	m.n++
-	m.last = &operation{m: m, name: name, ID: operationID(m.seed, state.VUID, m.n), start: time.Now()}
+	m.last = &operation{m: m, name: name, ID: operationID(m.seed, state.VUID, m.n), start: time.Now(), first: m.first(state)}
 	m.last.announce()
 	return m.last, nil
+}
+
+// first reports whether nothing of this iteration came before. Setup and
+// teardown, which run in a VU 0, are no iterations.
+func (m *module) first(state *lib.State) bool {
+	if state.VUID == 0 || state.Iteration == m.iteration {
+		return false
+	}
+	m.iteration = state.Iteration
+	return true
 }
 
 // operationID is unique in a run and the same for the same seed.
@@ -92,6 +105,7 @@ type operation struct {
 	name  string
 	ID    string
 	start time.Time
+	first bool // of its iteration
 	done  bool
 }
 
@@ -134,7 +148,7 @@ func (o *operation) report(outcome, detail string) time.Duration {
 	dur := now.Sub(o.start)
 	o.push(metrics.Sample{
 		TimeSeries: metrics.TimeSeries{Metric: o.m.count, Tags: o.tags(outcome)}, Time: now, Value: 1,
-		Metadata: map[string]string{metaID: o.ID, metaDetail: detail, metaDur: nanoseconds(dur)},
+		Metadata: o.metadata(map[string]string{metaDetail: detail, metaDur: nanoseconds(dur)}),
 	})
 	return dur
 }
@@ -146,8 +160,17 @@ func nanoseconds(d time.Duration) string { return strconv.FormatInt(d.Nanosecond
 func (o *operation) announce() {
 	o.push(metrics.Sample{
 		TimeSeries: metrics.TimeSeries{Metric: o.m.count, Tags: o.tags(outcomeUnknown)}, Time: o.start,
-		Metadata: map[string]string{metaID: o.ID, metaOpen: "true"},
+		Metadata: o.metadata(map[string]string{metaOpen: "true"}),
 	})
+}
+
+// metadata adds what every sample of the operation says.
+func (o *operation) metadata(m map[string]string) map[string]string {
+	m[metaID] = o.ID
+	if o.first {
+		m[metaFirst] = "true"
+	}
+	return m
 }
 
 func (o *operation) tags(outcome string) *metrics.TagSet {

@@ -11,6 +11,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.k6.io/k6/js/modules"
+	"go.k6.io/k6/lib"
 	"go.k6.io/k6/metrics"
 	"go.k6.io/k6/output"
 )
@@ -18,8 +20,8 @@ import (
 func TestBucketHoldsItsValue(t *testing.T) {
 	for _, v := range []float64{1e-6, 0.001, 0.5, 0.999, 1, 1.0001, 2, 3.7, 1024} {
 		i := float64(bucket(v))
-		assert.LessOrEqual(t, v, math.Exp2(i/32)*(1+1e-12), "upper bound of %g", v)
-		assert.Greater(t, v, math.Exp2((i-1)/32)*(1-1e-12), "lower bound of %g", v)
+		assert.LessOrEqual(t, v, math.Exp2(i/64)*(1+1e-12), "upper bound of %g", v)
+		assert.Greater(t, v, math.Exp2((i-1)/64)*(1-1e-12), "lower bound of %g", v)
 	}
 }
 
@@ -51,7 +53,7 @@ func TestAggregate(t *testing.T) {
 	assert.Equal(t, "checkout", s.New[1].Labels["name"])
 	assert.Equal(t, []value{{ID: s.New[0].ID, V: 5}}, s.V)
 	require.Len(t, s.H, 1)
-	assert.Equal(t, histValue{ID: s.New[1].ID, Schema: 5, ZeroT: 1e-9, Zero: 1, Count: 2, Sum: 0.1, Pos: [][2]int64{{bucket(0.1), 1}}}, s.H[0])
+	assert.Equal(t, histValue{ID: s.New[1].ID, Schema: 6, ZeroT: 1e-9, Zero: 1, Count: 2, Sum: 0.1, Pos: [][2]int64{{bucket(0.1), 1}}}, s.H[0])
 
 	s = f.agg.scrape(time.Unix(102, 0))
 	assert.True(t, s.Up)
@@ -193,5 +195,61 @@ func TestOutputArgument(t *testing.T) {
 	for _, arg := range []string{"", "fd:", "fd:x", "fd:1", "/tmp/x"} {
 		_, err := newOutput(output.Params{ConfigArgument: arg})
 		assert.ErrorContains(t, err, "want fd:N", arg)
+	}
+}
+
+// vu is a virtual user of whom only the state is asked for.
+type vu struct {
+	modules.VU
+	state *lib.State
+}
+
+func (v vu) State() *lib.State { return v.state }
+
+// An iteration is counted by what it begins with, however many operations follow.
+func TestFirstOperationOfAnIteration(t *testing.T) {
+	samples := make(chan metrics.SampleContainer, 100)
+	state := &lib.State{Samples: samples, Tags: lib.NewVUStateTags(metrics.NewRegistry().RootTagSet())}
+	reg := metrics.NewRegistry()
+	m := &module{
+		vu: vu{state: state}, iteration: -1,
+		count: reg.MustNewMetric(operationCount, metrics.Counter), duration: reg.MustNewMetric("squall_operation_duration", metrics.Trend),
+	}
+	begin := func(id uint64, iteration int64) *operation {
+		state.VUID, state.Iteration = id, iteration
+		o, err := m.operation("checkout")
+		require.NoError(t, err)
+		return o
+	}
+	begin(0, 0).Ok("setup")
+	begin(1, 0).Ok("")
+	begin(1, 0).Ok("")
+	begin(1, 1) // left open
+	begin(1, 2) // cut off by the end
+	close(samples)
+
+	agg := newAggregate()
+	for s := range samples {
+		agg.add(s.(metrics.Sample))
+	}
+	agg.closeOpen(time.Now())
+	var first []bool
+	for _, o := range operations(agg.take(time.Now())) {
+		first = append(first, o.First)
+	}
+	assert.Equal(t, []bool{false, true, false, true, true}, first)
+}
+
+// The last flush may come right after a tick, and a store takes no two scrapes of one millisecond.
+func TestTakesAreApart(t *testing.T) {
+	f := newFixture()
+	first := time.Unix(100, 999_900)
+	for i, now := range []time.Time{first, first, first.Add(50 * time.Microsecond), first.Add(time.Second)} {
+		at := f.agg.take(now)[0].Scrape.At
+		if i < 3 {
+			assert.EqualValues(t, 100_000+i, at/int64(time.Millisecond))
+			continue
+		}
+		assert.Equal(t, now.UnixNano(), at)
 	}
 }
