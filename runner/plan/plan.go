@@ -38,6 +38,7 @@ type Plan struct {
 	Load       Load              `json:"load"`
 	Phases     []Phase           `json:"phases"`
 	Faults     []Fault           `json:"faults"`
+	Actions    []Action          `json:"actions,omitempty"`
 	Steady     []string          `json:"steady"`
 	Expect     []string          `json:"expect"`
 	Guardrails []string          `json:"guardrails,omitempty"`
@@ -47,8 +48,15 @@ type Plan struct {
 // Load is what the generator is asked for.
 type Load struct {
 	Script    string        `json:"script"`
-	PerSecond float64       `json:"per_second"`
+	PerSecond float64       `json:"per_second"` // before the first stage
+	Stages    []Stage       `json:"stages,omitempty"`
 	Longest   time.Duration `json:"longest"` // nanoseconds
+}
+
+// Stage is a change of the arrival rate, which stands until the next one.
+type Stage struct {
+	At        time.Duration `json:"at"` // nanoseconds from the start of the load
+	PerSecond float64       `json:"per_second"`
 }
 
 // Phase is one span of the timeline, in nanoseconds from the start of the load.
@@ -64,17 +72,30 @@ type Fault struct {
 	Kind    string        `json:"kind"`
 	On      string        `json:"on"`      // as the scenario names it
 	Targets []Target      `json:"targets"` // what that is: instances, or edges between them
+	Seed    uint64        `json:"seed"`    // its own stream of chance
 	Says    string        `json:"says"`    // parameters in words
 	At      time.Duration `json:"at"`      // after the fault phase began
 	Until   time.Duration `json:"until"`   // after the fault phase began
-
-	Decode func(into any) error `json:"-"` // the parameters
 }
 
-// Target is one thing that a fault acts on, with a stream of chance of its own.
+// Target is one thing that a fault acts on. The targets of a composite fault
+// differ in kind, and are acted on step by step.
 type Target struct {
 	Name string `json:"name"`
-	Seed uint64 `json:"seed"`
+	Kind string `json:"kind"`
+	Step int    `json:"step,omitempty"`
+
+	Decode func(into any) error `json:"-"` // the parameters
+	Claim  string               `json:"-"` // what no other fault may have at the same time, in words; empty: nothing
+}
+
+// Action is one step of the scenario.
+type Action struct {
+	ID     string        `json:"id"`
+	During string        `json:"during"`
+	At     time.Duration `json:"at"`   // after that phase began
+	Says   string        `json:"says"` // what it does, in words
+	Act    spec.Act      `json:"act"`
 }
 
 // Acts reports whether the fault acts on an instance or an edge between instances.
@@ -88,6 +109,7 @@ type Options struct {
 	Defects  []string
 	Registry faults.Registry
 	Inputs   map[string]string // file name to SHA-256
+	Here     bool              // refuse what this machine cannot do
 }
 
 // Compile resolves the scenario against the system that is run (spec.System.With). The problems name every mistake that only
@@ -107,11 +129,19 @@ func Compile(sc *spec.Scenario, sys *spec.System, o Options) (*Plan, spec.Proble
 		Inputs:     o.Inputs,
 	}
 	last := p.Phases[len(p.Phases)-1]
-	p.Load = Load{Script: sc.Spec.Load.Script, PerSecond: sc.Spec.Load.Arrival.PerSecond, Longest: last.Start + last.Longest}
+	p.Load = Load{
+		Script: sc.Spec.Load.Script, PerSecond: sc.Spec.Load.Arrival.PerSecond,
+		Stages: stages(sc.Spec.Load, p.Phase(FaultOn)), Longest: last.Start + last.Longest,
+	}
 	for _, f := range sc.Spec.Faults {
 		if pf, ok := c.fault(f); ok {
 			p.Faults = append(p.Faults, pf)
 		}
+	}
+	c.conflicts(p.Faults)
+	for _, s := range sc.Spec.Steps {
+		c.mistakes(s)
+		p.Actions = append(p.Actions, Action{s.ID, s.During, time.Duration(s.At), s.Describe(), s.Act})
 	}
 	for _, k := range sc.Spec.Steady {
 		p.Steady = append(p.Steady, k.ID)
@@ -137,6 +167,17 @@ func phases(ph spec.Phases) []Phase {
 	}{{Warmup, ph.Warmup}, {Baseline, ph.Baseline}, {FaultOn, ph.Fault}, {Recovery, ph.Recovery}} {
 		out = append(out, Phase{Name: x.name, Start: at, Longest: time.Duration(x.d)})
 		at += time.Duration(x.d)
+	}
+	return out
+}
+
+// stages are the changes of the load's rate, the last of them back to what it was.
+func stages(l spec.LoadSpec, during Phase) (out []Stage) {
+	for _, s := range l.Stages {
+		out = append(out, Stage{during.Start + time.Duration(s.At), s.Arrival.PerSecond})
+	}
+	if len(out) > 0 {
+		out = append(out, Stage{during.Start + during.Longest, l.Arrival.PerSecond})
 	}
 	return out
 }
@@ -184,33 +225,6 @@ func (c *compiler) problem(pos spec.Pos, suggest, format string, args ...any) {
 	c.problems = append(c.problems, spec.Problem{Pos: pos, Msg: fmt.Sprintf(format, args...), Suggest: suggest})
 }
 
-func (c *compiler) fault(f spec.Fault) (Fault, bool) {
-	kind, err := c.o.Registry.Kind(f.Kind)
-	if err != nil {
-		c.problem(f.Pos, spec.Suggest(f.Kind, c.o.Registry.Names()), "fault %s: unknown kind %q", f.ID, f.Kind)
-		return Fault{}, false
-	}
-	on := c.targets(f, kind)
-	act, err := kind.New(f.Params.Decode)
-	if err != nil {
-		pos := f.Params.Pos()
-		if pos.Line == 0 {
-			pos = f.Pos
-		}
-		c.problems = append(c.problems, spec.AsProblems(fmt.Errorf("fault %s: %s: %w", f.ID, f.Kind, err), pos)...)
-		return Fault{}, false
-	}
-	phase := time.Duration(c.sc.Spec.Phases.Fault)
-	until := phase
-	if f.For > 0 {
-		until = min(phase, time.Duration(f.At)+time.Duration(f.For))
-	}
-	return Fault{
-		ID: f.ID, Kind: f.Kind, On: f.On, Targets: c.seeded(f, on), Says: act.Describe(), Decode: f.Params.Decode,
-		At: time.Duration(f.At), Until: until,
-	}, len(on) > 0
-}
-
 // known lists the system's defects.
 func (c *compiler) known() []string {
 	if c.sys.Spec.Defects == nil {
@@ -241,10 +255,18 @@ func (c *compiler) carried(defect string) bool {
 	return false
 }
 
+func (c *compiler) mistakes(s spec.Step) {
+	for _, m := range s.Mistakes(c.sys) {
+		c.problem(s.Where(m.Field), m.Suggest, "step %s: %s", s.ID, m.Msg)
+	}
+}
+
 func (c *compiler) proves() {
 	for _, pr := range c.sc.Spec.Proves {
 		if !slices.Contains(c.known(), pr.Defect) {
 			c.problem(pr.Pos, spec.Suggest(pr.Defect, c.known()), "proves: unknown defect %q", pr.Defect)
+		} else if !c.carried(pr.Defect) {
+			c.problem(pr.Pos, "", "proves: no service that is part of the system knows defect %s", pr.Defect)
 		}
 	}
 }

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"flag"
 	"os"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -24,16 +26,21 @@ spec:
   services:
     a: {command: [./a], ports: [http], defects: [X1, X2]}
     b: {command: [./b], ports: [http, client]}
+    pg: {command: [./pg], ports: [db]}
     many: {command: [./many], ports: [http], replicas: 2}
     extra: {command: [./extra], ports: [http], replicas: 2, when: full, defects: [X3]}
   edges:
     a -> b: {protocol: http, env: B_URL}
     b -> a: {protocol: nats, env: A_URL}
+    b -> pg: {protocol: postgres, env: PG_URL, port: db}
     a -> many: {protocol: http, env: MANY_URL}
     many -> b: {protocol: nats, env: BUS_URL, port: client}
     many -> extra: {protocol: http, env: EXTRA_URL}
   switches:
     full: {}
+  zones:
+    north: [a, many-1]
+    south: [extra]
   defects:
     env: DEFECTS
     known: {X1: one, X2: two, X3: three}
@@ -53,6 +60,11 @@ spec:
 
 func compile(t *testing.T, body string, o plan.Options, switches ...spec.Choice) (*plan.Plan, spec.Problems) {
 	t.Helper()
+	return compileOn(t, system, body, o, switches...)
+}
+
+func compileOn(t *testing.T, system, body string, o plan.Options, switches ...spec.Choice) (*plan.Plan, spec.Problems) {
+	t.Helper()
 	dir := t.TempDir()
 	file := dir + "/system.yaml"
 	require.NoError(t, os.WriteFile(file, []byte(system), 0o644))
@@ -63,7 +75,9 @@ func compile(t *testing.T, body string, o plan.Options, switches ...spec.Choice)
 	require.Empty(t, problems)
 	sc, problems := spec.Parse("s.yaml", []byte(head+body))
 	require.Empty(t, problems)
-	o.Registry = faults.Builtin()
+	if o.Registry == nil {
+		o.Registry = faults.Builtin()
+	}
 	return plan.Compile(sc, sys, o)
 }
 
@@ -76,6 +90,16 @@ func TestPrint(t *testing.T) {
 	golden(t, "testdata/plan.txt", p)
 }
 
+func TestPrintTakesCompositesApart(t *testing.T) {
+	p, problems := compile(t, `  faults:
+    - {id: lost, kind: zone-loss, on: north}
+    - {id: cut, kind: net-partition, on: "a | b, many-2", at: 2s, for: 3s}
+    - {id: gone, kind: outage, on: b}
+`, plan.Options{Seed: 7})
+	require.Empty(t, problems)
+	golden(t, "testdata/composites.txt", p)
+}
+
 func TestPrintNamesInstancesAndSwitches(t *testing.T) {
 	p, problems := compile(t, `  faults:
     - {id: slow, kind: net-latency, on: many -> extra, params: {latency: 3s}}
@@ -86,8 +110,24 @@ func TestPrintNamesInstancesAndSwitches(t *testing.T) {
 	golden(t, "testdata/instances.txt", p)
 }
 
-// A group is one fault, whose targets have chance of their own; a target that
-// is named alone has that of the fault.
+func TestPrintShowsStages(t *testing.T) {
+	file := t.TempDir() + "/system.yaml"
+	require.NoError(t, os.WriteFile(file, []byte(system), 0o644))
+	sys, problems := spec.LoadSystem(file)
+	require.Empty(t, problems)
+	sys.File = "system.yaml"
+	sys, problems = sys.With()
+	require.Empty(t, problems)
+	text := strings.Replace(head, "arrival: 40/s", "arrival: 40/s, stages: [{arrival: 60/s}, {at: 2s, arrival: 80/s}]", 1)
+	sc, problems := spec.Parse("s.yaml", []byte(text))
+	require.Empty(t, problems)
+	p, problems := plan.Compile(sc, sys, plan.Options{Seed: 7, Registry: faults.Builtin()})
+	require.Empty(t, problems)
+	assert.Equal(t, []plan.Stage{{At: 6 * time.Second, PerSecond: 60}, {At: 8 * time.Second, PerSecond: 80}, {At: 16 * time.Second, PerSecond: 40}}, p.Load.Stages)
+	golden(t, "testdata/stages.txt", p)
+}
+
+// A group is one fault with a target for each.
 func TestTargets(t *testing.T) {
 	names := func(f plan.Fault) (out []string) {
 		for _, x := range f.Targets {
@@ -102,17 +142,20 @@ func TestTargets(t *testing.T) {
 		"proc-kill, on: many-1":                                {"many-1"},
 		"proc-kill, on: b":                                     {"b"},
 		"bus-poison, on: many -> b, params: {subject: orders}": {"many-1 -> b"}, // the broker is one
+		"net-partition, on: 'many-1, a | b'":                   {"a -> b", "b -> a", "many-1 -> b"},
+		"net-partition, on: 'many-1, a -> b'":                  {"a -> b", "many-1 -> b"},
+		"proc-kill, on: north":                                 {"a", "many-1"},
+		"outage, on: many":                                     {"many-1", "many-2"},
+		"outage, on: many-2, params: {how: hang}":              {"a -> many-2"},
+		"outage, on: many, params: {how: error}":               {"a -> many-1", "a -> many-2"},
+		"zone-loss, on: north":                                 {"a -> b", "b -> a", "a -> many-2", "many-1 -> b", "a", "many-1"},
 	} {
 		p, problems := compile(t, "  faults: [{id: f, kind: "+on+"}]\n", plan.Options{Seed: 1})
 		require.Empty(t, problems, on)
 		f := p.Faults[0]
 		assert.Equal(t, want, names(f), on)
-		assert.True(t, f.Acts(want[0]) && !f.Acts("a"), on)
-		if len(want) == 1 {
-			assert.Equal(t, plan.SeedFor(1, "fault f"), f.Targets[0].Seed, on)
-		} else {
-			assert.NotEqual(t, f.Targets[0].Seed, f.Targets[1].Seed, on)
-		}
+		assert.True(t, f.Acts(want[0]) && !f.Acts("c"), on)
+		assert.Equal(t, plan.SeedFor(1, "fault f"), f.Seed, on)
 	}
 }
 
@@ -137,43 +180,99 @@ func TestProblems(t *testing.T) {
 	}{
 		"unknown kind": {
 			body: "  faults: [{id: f, kind: net-latencie, on: a -> b, params: {latency: 1s}}]\n",
-			want: `s.yaml:11:12: fault f: unknown kind "net-latencie" (did you mean "net-latency"?)`,
+			want: `s.yaml:11:26: fault f: unknown kind "net-latencie" (did you mean "net-latency"?)`,
 		},
 		"unknown target": {
 			body: "  faults: [{id: f, kind: net-down, on: a -> c}]\n",
-			want: `s.yaml:11:12: fault f: unknown target "a -> c": no edge or service of system.yaml (did you mean "a -> b"?)`,
+			want: `s.yaml:11:40: fault f: unknown target "a -> c": no edge or service of system.yaml (did you mean "a -> b"?)`,
 		},
 		"network fault on a service": {
 			body: "  faults: [{id: f, kind: net-down, on: a}]\n",
-			want: `s.yaml:11:12: fault f: net-down needs a tcp link, "a" is a service`,
+			want: `s.yaml:11:40: fault f: net-down needs a tcp link, "a" is a service`,
 		},
 		"HTTP fault on an edge that speaks something else": {
 			body: "  faults: [{id: f, kind: http-error, on: b -> a}]\n",
-			want: `s.yaml:11:12: fault f: http-error needs a http link, "b -> a" speaks nats`,
+			want: `s.yaml:11:42: fault f: http-error needs a http link, "b -> a" speaks nats`,
+		},
+		"node of a bus that is none": {
+			body: "  faults: [{id: f, kind: bus-node-kill, on: many}]\n",
+			want: `s.yaml:11:45: fault f: bus-node-kill needs a node of a nats broker, "many" is called by no nats link`,
+		},
+		"database fault on an edge that speaks something else": {
+			body: "  faults: [{id: f, kind: db-hang, on: a -> b}]\n",
+			want: `s.yaml:11:39: fault f: db-hang needs a postgres link, "a -> b" speaks http`,
+		},
+		"database that squall may not log in to": {
+			body: "  faults: [{id: f, kind: db-lock, on: b -> pg, params: {table: orders}}]\n",
+			want: `s.yaml:11:39: fault f: db-lock needs a postgres link to a database that squall may log in to, "b -> pg" leads to pg, whose database: is not in the system file`,
 		},
 		"process fault on an edge": {
 			body: "  faults: [{id: f, kind: proc-kill, on: a -> b}]\n",
-			want: `s.yaml:11:12: fault f: proc-kill needs a process, "a -> b" speaks http`,
+			want: `s.yaml:11:41: fault f: proc-kill needs a process, "a -> b" speaks http`,
 		},
 		"target that is not there without a switch": {
 			body: "  faults: [{id: f, kind: proc-kill, on: extra}]\n",
-			want: `s.yaml:11:12: fault f: "extra" is not part of the system: it is there only with switch full`,
+			want: `s.yaml:11:41: fault f: "extra" is not part of the system: it is there only with switch full`,
 		},
 		"instance that is not there without a switch": {
 			body: "  faults: [{id: f, kind: proc-kill, on: extra-1}]\n",
-			want: `s.yaml:11:12: fault f: "extra-1" is not part of the system: it is there only with switch full`,
+			want: `s.yaml:11:41: fault f: "extra-1" is not part of the system: it is there only with switch full`,
 		},
 		"edge that is not there without a switch": {
 			body: "  faults: [{id: f, kind: net-down, on: many -> extra}]\n",
-			want: `s.yaml:11:12: fault f: "many -> extra" is not part of the system: extra: it is there only with switch full`,
+			want: `s.yaml:11:40: fault f: "many -> extra" is not part of the system: extra: it is there only with switch full`,
 		},
 		"instance that does not exist": {
 			body: "  faults: [{id: f, kind: proc-kill, on: many-3}]\n",
-			want: `s.yaml:11:12: fault f: unknown target "many-3": no edge or service of system.yaml (did you mean "many-1"?)`,
+			want: `s.yaml:11:41: fault f: unknown target "many-3": no edge or service of system.yaml (did you mean "many-1"?)`,
 		},
 		"process fault on a group of edges": {
 			body: "  faults: [{id: f, kind: proc-kill, on: a -> many}]\n",
-			want: `s.yaml:11:12: fault f: proc-kill needs a process, "a -> many" speaks http`,
+			want: `s.yaml:11:41: fault f: proc-kill needs a process, "a -> many" speaks http`,
+		},
+		"side that is not there": {
+			body: "  faults: [{id: f, kind: net-partition, on: 'a, meny | b'}]\n",
+			want: `s.yaml:11:45: fault f: unknown target "meny": no service or zone of system.yaml (did you mean "many"?)`,
+		},
+		"side that is not there without a switch": {
+			body: "  faults: [{id: f, kind: net-partition, on: 'a | b, extra-1'}]\n",
+			want: `s.yaml:11:45: fault f: "extra-1" is not part of the system: it is there only with switch full`,
+		},
+		"sides that do not call each other": {
+			body: "  faults: [{id: f, kind: net-partition, on: many-1 | many-2}]\n",
+			want: `s.yaml:11:45: fault f: nobody calls anybody between the sides of "many-1 | many-2"`,
+		},
+		"member of a side that does nothing": {
+			body: "  faults: [{id: f, kind: net-partition, on: 'a, many-2 -> many-1'}]\n",
+			want: `s.yaml:11:45: fault f: many-2 has no calls between it and the other side of "a, many-2 -> many-1"`,
+		},
+		"zone that is not there without a switch": {
+			body: "  faults: [{id: f, kind: zone-loss, on: south}]\n",
+			want: `s.yaml:11:41: fault f: "south" is not part of the system: nothing of it is there`,
+		},
+		"zone-loss on a service": {
+			body: "  faults: [{id: f, kind: zone-loss, on: a}]\n",
+			want: `s.yaml:11:41: fault f: zone-loss needs a zone, "a" is a service`,
+		},
+		"network fault on a zone": {
+			body: "  faults: [{id: f, kind: net-down, on: north}]\n",
+			want: `s.yaml:11:40: fault f: net-down needs a tcp link, "north" is a zone`,
+		},
+		"outage of an edge": {
+			body: "  faults: [{id: f, kind: outage, on: a -> b}]\n",
+			want: `s.yaml:11:38: fault f: outage needs a service, "a -> b" speaks http`,
+		},
+		"composite's parameters": {
+			body: "  faults: [{id: f, kind: outage, on: a, params: {how: magic}}]\n",
+			want: `s.yaml:11:55: how: unknown value "magic", want one of kill, refuse, hang, error`,
+		},
+		"part of a composite that cannot be": {
+			body: "  faults: [{id: f, kind: outage, on: b, params: {how: error}}]\n",
+			want: `s.yaml:11:38: fault f: http-error needs a http link, "* -> b" speaks nats`,
+		},
+		"trigger at an edge that is not there": {
+			body: "  faults: [{id: f, kind: net-timeout, on: a -> b, params: {after: {edge: a -> c}}}]\n",
+			want: `s.yaml:11:59: fault f: net-timeout: it waits for an unknown edge "a -> c" (did you mean "a -> b"?)`,
 		},
 		"defect that no service has": {
 			body: "  faults: [{id: f, kind: net-down, on: a -> b}]\n",
@@ -196,6 +295,22 @@ func TestProblems(t *testing.T) {
 			assert.Equal(t, c.want, problems[0].Error())
 		})
 	}
+}
+
+// What a machine lacks is refused where it is to run, and nowhere else.
+func TestKindThatThisMachineLacks(t *testing.T) {
+	reg := faults.Builtin()
+	k := reg["net-down"]
+	k.Missing = func() string { return "no packet filter" }
+	reg["net-down"] = k
+	const body = "  faults: [{id: f, kind: net-down, on: a -> b}]\n"
+	_, problems := compile(t, body, plan.Options{Registry: reg})
+	assert.Empty(t, problems)
+	_, problems = compile(t, body, plan.Options{Registry: reg, Here: true})
+	require.Len(t, problems, 1)
+	assert.Equal(t, "s.yaml:11:12: fault f: this machine cannot do net-down: no packet filter", problems[0].Error())
+	_, problems = compile(t, "  faults: [{id: f, kind: outage, on: b, params: {how: refuse}}]\n", plan.Options{Registry: reg, Here: true})
+	require.Len(t, problems, 1, "part of a composite")
 }
 
 func TestHashFollowsEveryChoice(t *testing.T) {
@@ -237,6 +352,31 @@ func TestSeedsOfComponentsAreApart(t *testing.T) {
 	assert.Equal(t, plan.SeedFor(1, "load"), plan.SeedFor(1, "load"))
 }
 
+// What the scenario does meets the faults of its instant, and is refused where it
+// is aimed at nothing.
+func TestActions(t *testing.T) {
+	p, problems := compile(t, `  faults: [{id: f, kind: net-down, on: a -> b, at: 1s, for: 1s}]
+  steps:
+    - {id: tell, at: 1s, http: {service: a, path: /switch, method: PUT}}
+    - {id: look, during: recovery, command: {run: [look, '${b.http}']}}
+`, plan.Options{})
+	require.Empty(t, problems)
+	steps := p.Steps(plan.FaultOn)
+	require.Len(t, steps, 3)
+	assert.Equal(t, "PUT /switch of a", steps[1].Action.Says)
+	require.Len(t, p.Steps(plan.Recovery), 1)
+	assert.Equal(t, "look", p.Steps(plan.Recovery)[0].Action.ID)
+	assert.Empty(t, p.Steps(plan.Baseline))
+
+	_, problems = compile(t, `  steps:
+    - {id: tell, http: {service: z, path: /switch}}
+    - {id: look, command: {run: [look], env: {TO: '${b.bus}'}}}
+`, plan.Options{})
+	require.Len(t, problems, 2)
+	assert.Contains(t, problems[0].Error(), `step tell: service: unknown service "z"`)
+	assert.Contains(t, problems[1].Error(), `step look: env: ${b.bus}: port: b has no port "bus"`)
+}
+
 func TestStepsAreInOrder(t *testing.T) {
 	p, problems := compile(t, `  faults:
     - {id: first, kind: net-down, on: a -> b, at: 1s}
@@ -245,14 +385,17 @@ func TestStepsAreInOrder(t *testing.T) {
 `, plan.Options{})
 	require.Empty(t, problems)
 	var got []string
-	for _, s := range p.Steps() {
-		what := "inject "
+	for _, s := range p.Steps(plan.FaultOn) {
+		what := " inject"
 		if s.Revert {
-			what = "revert "
+			what = " revert"
 		}
-		got = append(got, s.At.String()+" "+what+s.Fault.ID)
+		for _, f := range s.Faults {
+			what += " " + f.ID
+		}
+		got = append(got, s.At.String()+what)
 	}
 	assert.Equal(t, []string{
-		"0s inject second", "1s revert second", "1s inject first", "1s inject third", "10s revert third", "10s revert first",
-	}, got, "at one instant reverts come first, and of those the newest")
+		"0s inject second", "1s revert second", "1s inject first", "1s inject third", "10s revert third first",
+	}, got, "at one instant reverts come first and are one step")
 }

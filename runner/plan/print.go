@@ -35,9 +35,8 @@ func (p *Plan) Print(w io.Writer) error {
 		if ph.Name == Baseline {
 			row(at(ph.Start+ph.Longest), "steady state must hold: "+strings.Join(p.Steady, ", "))
 		}
-		if ph.Name == FaultOn {
-			p.printFaults(row, ph.Start)
-		}
+		p.printStages(row, ph)
+		p.printSteps(row, ph)
 	}
 	row(at(p.Load.Longest), "load ends, books are read, everything is undone and compared with before")
 	row()
@@ -48,26 +47,49 @@ func (p *Plan) Print(w io.Writer) error {
 	return t.Flush()
 }
 
-func (p *Plan) printFaults(row func(...string), start time.Duration) {
-	for _, s := range p.Steps() {
-		if s.Revert {
-			row(at(start+s.At), fmt.Sprintf("  revert %s", s.Fault.ID))
-			continue
+func (p *Plan) printStages(row func(...string), ph Phase) {
+	for _, s := range p.Load.Stages {
+		if s.At >= ph.Start && s.At < ph.Start+ph.Longest {
+			row(at(s.At), fmt.Sprintf("  load %g iterations/s", s.PerSecond))
 		}
-		row(at(start+s.At), fmt.Sprintf("  inject %s: %s %s on %s", s.Fault.ID, s.Fault.Kind, s.Fault.Says, s.Fault.On)+s.Fault.group())
 	}
 }
 
-// group lists the targets, where they are not what the scenario says.
+func (p *Plan) printSteps(row func(...string), ph Phase) {
+	for _, s := range p.Steps(ph.Name) {
+		if s.Action != nil {
+			row(at(ph.Start+s.At), fmt.Sprintf("  step %s: %s", s.Action.ID, s.Action.Says))
+		}
+		for _, f := range s.Faults {
+			if s.Revert {
+				row(at(ph.Start+s.At), "  revert "+f.ID)
+			} else {
+				row(at(ph.Start+s.At), fmt.Sprintf("  inject %s: %s %s on %s", f.ID, f.Kind, f.Says, f.On)+f.group())
+			}
+		}
+	}
+}
+
+// group lists the targets, where they are not what the scenario says; those of
+// a composite fault after the kind that hits them.
 func (f Fault) group() string {
-	if len(f.Targets) == 1 && f.Targets[0].Name == f.On {
+	if len(f.Targets) == 1 && f.Targets[0].Name == f.On && f.Targets[0].Kind == f.Kind {
 		return ""
 	}
-	names := make([]string, len(f.Targets))
+	var b strings.Builder
 	for i, t := range f.Targets {
-		names[i] = t.Name
+		switch {
+		case i > 0 && t.Step == f.Targets[i-1].Step:
+			b.WriteString(", ")
+		case i > 0:
+			b.WriteString("; ")
+		}
+		if t.Kind != f.Kind && (i == 0 || t.Step != f.Targets[i-1].Step) {
+			b.WriteString(t.Kind + ": ")
+		}
+		b.WriteString(t.Name)
 	}
-	return " (" + strings.Join(names, ", ") + ")"
+	return " (" + b.String() + ")"
 }
 
 func at(d time.Duration) string { return fmt.Sprintf("%6.1fs", d.Seconds()) }

@@ -6,29 +6,52 @@ import (
 	"time"
 )
 
-// Step is one instant of the fault phase.
+// Step is one instant of a phase: an injection, all reverts of that instant,
+// which are done together, or an action of the scenario.
 type Step struct {
 	At     time.Duration // after the phase began
 	Revert bool
-	Fault  Fault
+	Faults []Fault
+	Action *Action
 }
 
-// Steps are all injections and reverts in their order: by time, at one instant
-// reverts first, and those newest first.
-func (p *Plan) Steps() []Step {
-	var out []Step
+// Steps are all that is done in a phase, in its order: by time; at one instant
+// reverts first, of which the newest is named first, and actions last, so that
+// they meet the faults that come with them.
+func (p *Plan) Steps(phase string) []Step {
+	var all []Step
 	for i, f := range p.Faults {
-		out = append(out, Step{At: f.At, Fault: f}, Step{At: p.Faults[len(p.Faults)-1-i].Until, Revert: true, Fault: p.Faults[len(p.Faults)-1-i]})
+		if phase != FaultOn {
+			break
+		}
+		newest := p.Faults[len(p.Faults)-1-i]
+		all = append(all, Step{At: f.At, Faults: []Fault{f}}, Step{At: newest.Until, Revert: true, Faults: []Fault{newest}})
 	}
-	slices.SortStableFunc(out, func(a, b Step) int {
+	for i, a := range p.Actions {
+		if a.During == phase {
+			all = append(all, Step{At: a.At, Action: &p.Actions[i]})
+		}
+	}
+	slices.SortStableFunc(all, func(a, b Step) int {
 		return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(order(a), order(b)))
 	})
+	var out []Step
+	for _, s := range all {
+		if n := len(out); n > 0 && s.Revert && out[n-1].Revert && out[n-1].At == s.At {
+			out[n-1].Faults = append(out[n-1].Faults, s.Faults...)
+			continue
+		}
+		out = append(out, s)
+	}
 	return out
 }
 
 func order(s Step) int {
-	if s.Revert {
+	switch {
+	case s.Revert:
 		return 0
+	case s.Action == nil:
+		return 1
 	}
-	return 1
+	return 2
 }

@@ -8,72 +8,202 @@ import (
 	"squall/scenarios/spec"
 )
 
-// targets resolves f.On and checks that it can do what the kind needs.
-func (c *compiler) targets(f spec.Fault, kind faults.Kind) []string {
-	if links := c.sys.EdgesNamed(f.On); len(links) > 0 {
-		return c.links(f, kind, links)
-	}
-	instances := c.sys.Instances(f.On)
-	for _, name := range instances {
-		if kind.Needs != faults.NeedsProcess || len(c.sys.Spec.Services[name].Command) == 0 {
-			c.problem(f.Pos, "", "fault %s: %s needs a %s, %q is a service", f.ID, f.Kind, kind.Needs, f.On)
-			return nil
-		}
-	}
-	if len(instances) == 0 {
-		c.unknown(f)
-	}
-	return instances
+// capability says of a link, a service or a zone why it lacks what a kind
+// needs, in words that follow its name; "" where it has it. Without such a
+// function none has it.
+type capability struct {
+	link    func(spec.Edge) string
+	service func(*spec.System, spec.Service) string
+	zone    bool
+	serves  string // the service is called by links of that protocol
+	login   bool   // the links lead to a database that squall may log in to
 }
 
-func (c *compiler) links(f spec.Fault, kind faults.Kind, links spec.Edges) (names []string) {
-	if !slices.Contains(capabilities(links[0]), kind.Needs) {
-		c.problem(f.Pos, "", "fault %s: %s needs a %s, %q speaks %s", f.ID, f.Kind, kind.Needs, f.On, links[0].Protocol)
+var capabilities = map[faults.Capability]capability{
+	faults.NeedsLink:     {link: throughAny},
+	faults.NeedsHTTPLink: {link: speaks("http")},
+	faults.NeedsGRPCLink: {link: speaks("grpc")},
+	faults.NeedsBus:      {link: speaks("nats")},
+	faults.NeedsBusNode:  {service: startedByUs, serves: "nats"},
+	faults.NeedsPostgres: {link: speaks("postgres")},
+	faults.NeedsDatabase: {link: speaks("postgres"), login: true},
+	faults.NeedsProcess:  {service: startedByUs},
+	faults.NeedsData:     {service: hasCommand},
+	faults.NeedsMemory:   {service: startedByUs},
+	faults.NeedsClock:    {service: tellsClock},
+	faults.NeedsService:  {service: func(*spec.System, spec.Service) string { return "" }},
+	faults.NeedsZone:     {zone: true},
+}
+
+func speaks(protocol string) func(spec.Edge) string {
+	return func(e spec.Edge) string {
+		switch {
+		case e.Protocol != protocol:
+			return "speaks " + e.Protocol
+		case e.Through != nil && e.Through.Toxiproxy != "":
+			return "runs through a Toxiproxy server, which sees bytes only"
+		}
+		return throughAny(e)
+	}
+}
+
+// throughAny wants a proxy on the edge; where squall puts them, there is one.
+func throughAny(e spec.Edge) string {
+	if e.Direct {
+		return "runs through no proxy"
+	}
+	return ""
+}
+
+func hasCommand(_ *spec.System, s spec.Service) string {
+	if s.External() {
+		return "has no command"
+	}
+	return ""
+}
+
+// startedByUs wants a process that squall may signal and start.
+func startedByUs(sys *spec.System, s spec.Service) string {
+	switch sys.Spec.Target {
+	case spec.TargetCompose, spec.TargetContainers:
+		return ""
+	case spec.TargetRemote:
+		if s.Hooks == nil {
+			return "has no hooks"
+		}
+		return ""
+	}
+	return hasCommand(sys, s)
+}
+
+func tellsClock(sys *spec.System, s spec.Service) string {
+	if s.Clock == nil {
+		return "has no clock.env"
+	}
+	return hasCommand(sys, s)
+}
+
+// targets resolves what a kind is aimed at, and checks that it can do what the
+// kind needs.
+func (c *compiler) targets(f spec.Fault, kind faults.Kind, on string) (names []string, ok bool) {
+	aim, err := spec.ParseAim(on)
+	if err != nil {
+		c.problem(f.Src.At("on"), "", "fault %s: %v", f.ID, err)
+		return nil, false
+	}
+	names = c.sys.Targets(on)
+	if strangers := c.strangers(aim); len(names) == 0 || len(strangers) > 0 {
+		c.unknown(f, aim, strangers)
+		return nil, false
+	}
+	if why := c.lacks(kind, aim, on); why != "" {
+		c.problem(f.Src.At("on"), "", "fault %s: %s needs a %s, %q %s", f.ID, kind.Name, kind.Needs, on, why)
+		return nil, false
+	}
+	if idle := c.idle(aim); len(idle) > 0 {
+		c.problem(f.Src.At("on"), "", "fault %s: %s has no calls between it and the other side of %q", f.ID, idle[0], on)
+		return nil, false
+	}
+	if kind.Once {
+		names = names[:1]
+	}
+	return names, true
+}
+
+// lacks says why something that the aim means cannot do what the kind needs.
+func (c *compiler) lacks(kind faults.Kind, aim spec.Aim, on string) string {
+	has := capabilities[kind.Needs]
+	_, zone := c.sys.Spec.Zones[on]
+	switch {
+	case aim.Calls():
+		for _, e := range c.sys.EdgesNamed(on) {
+			if has.link == nil {
+				return "speaks " + e.Protocol
+			}
+			if why := has.link(e); why != "" {
+				return why
+			}
+			if has.login && c.sys.Spec.Services[e.Callee].Database == nil {
+				return "leads to " + e.Callee + ", whose database: is not in the system file"
+			}
+		}
+	case zone && !has.zone && has.service == nil:
+		return "is a zone"
+	case !zone && has.service == nil:
+		return "is a service"
+	case has.service != nil:
+		for _, name := range c.sys.Instances(on) {
+			if why := has.service(c.sys, c.sys.Spec.Services[name]); why != "" {
+				return why
+			}
+			if has.serves != "" && !c.serves(name, has.serves) {
+				return "is called by no " + has.serves + " link"
+			}
+		}
+	}
+	return ""
+}
+
+func (c *compiler) serves(service, protocol string) bool {
+	return slices.ContainsFunc(c.sys.Spec.Edges, func(e spec.Edge) bool { return e.Callee == service && e.Protocol == protocol })
+}
+
+// idle are the members of a side that take part in none of the calls: to name
+// them is a mistake.
+func (c *compiler) idle(aim spec.Aim) []string {
+	if !aim.Calls() {
 		return nil
 	}
-	if kind.Needs == faults.NeedsBus {
-		links = links[:1] // it acts on the broker, which is one, by whichever way
+	var idle []string
+	alone := func(name string, one spec.Aim) {
+		if name != spec.Everything && len(c.sys.EdgesNamed(one.String())) == 0 {
+			idle = append(idle, name)
+		}
 	}
-	for _, e := range links {
-		names = append(names, e.Name())
+	for _, name := range aim.From {
+		alone(name, spec.Aim{From: []string{name}, To: aim.To, EitherWay: aim.EitherWay})
 	}
-	return names
+	for _, name := range aim.To {
+		alone(name, spec.Aim{From: aim.From, To: []string{name}, EitherWay: aim.EitherWay})
+	}
+	return idle
 }
 
-func (c *compiler) unknown(f spec.Fault) {
-	if why := c.sys.Absent(f.On); why != "" {
-		c.problem(f.Pos, "", "fault %s: %q is not part of the system: %s", f.ID, f.On, why)
+// strangers are the names that the system does not have.
+func (c *compiler) strangers(aim spec.Aim) []string {
+	return slices.DeleteFunc(aim.Names(), func(name string) bool {
+		return len(c.sys.Instances(name)) > 0 || name == spec.Client && aim.Calls()
+	})
+}
+
+// unknown says why nothing is meant: a name that is not there, or sides
+// between which nobody calls.
+func (c *compiler) unknown(f spec.Fault, aim spec.Aim, strangers []string) {
+	services, edges := c.sys.Declared()
+	names := slices.Concat(services, slices.Sorted(maps.Keys(c.sys.Spec.Zones)), slices.Sorted(maps.Keys(c.sys.Spec.Services)))
+	if len(aim.From) > 1 || len(aim.To) > 1 || aim.EitherWay {
+		for _, name := range strangers {
+			if why := c.sys.Absent(name); why != "" {
+				c.problem(f.Src.At("on"), "", "fault %s: %q is not part of the system: %s", f.ID, name, why)
+			} else {
+				c.problem(f.Src.At("on"), spec.Suggest(name, names), "fault %s: unknown target %q: no service or zone of %s", f.ID, name, c.sys.File)
+			}
+		}
+		if len(strangers) == 0 {
+			c.problem(f.Src.At("on"), "", "fault %s: nobody calls anybody between the sides of %q", f.ID, aim)
+		}
 		return
 	}
-	services, edges := c.sys.Declared()
-	known := append(edges, services...)
+	if why := c.sys.Absent(aim.String()); why != "" {
+		c.problem(f.Src.At("on"), "", "fault %s: %q is not part of the system: %s", f.ID, aim, why)
+		return
+	}
 	for _, e := range c.sys.Spec.Edges {
-		known = append(known, e.Name())
+		edges = append(edges, e.Name())
 	}
-	known = append(known, slices.Sorted(maps.Keys(c.sys.Spec.Services))...)
-	c.problem(f.Pos, spec.Suggest(f.On, known), "fault %s: unknown target %q: no edge or service of %s", f.ID, f.On, c.sys.File)
-}
-
-func capabilities(e spec.Edge) []faults.Capability {
-	switch e.Protocol {
-	case "http":
-		return []faults.Capability{faults.NeedsLink, faults.NeedsHTTPLink}
-	case "nats":
-		return []faults.Capability{faults.NeedsLink, faults.NeedsBus}
-	default:
-		return []faults.Capability{faults.NeedsLink}
+	if turned := (spec.Aim{From: aim.To, To: aim.From}).String(); aim.Calls() && len(c.sys.EdgesNamed(turned)) > 0 {
+		c.problem(f.Src.At("on"), turned, "fault %s: nobody calls along %q: an edge goes from caller to callee", f.ID, aim)
+		return
 	}
-}
-
-// seeded gives each target of a group chance of its own.
-func (c *compiler) seeded(f spec.Fault, on []string) []Target {
-	out := make([]Target, len(on))
-	for i, name := range on {
-		component := "fault " + f.ID
-		if len(on) > 1 {
-			component += " on " + name
-		}
-		out[i] = Target{name, SeedFor(c.o.Seed, component)}
-	}
-	return out
+	c.problem(f.Src.At("on"), spec.Suggest(aim.String(), append(edges, names...)), "fault %s: unknown target %q: no edge or service of %s", f.ID, aim, c.sys.File)
 }
