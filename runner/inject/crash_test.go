@@ -1,272 +1,280 @@
 package inject
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"maps"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"syscall"
+	"slices"
+	"strconv"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"squall/faults"
 	"squall/runner/record"
+	"squall/runner/targets/process"
 )
 
-// crashOrder tells a copy of this test binary what to inject and where to die.
-type crashOrder struct {
-	World, URL, Journal, Kind, Point string
-	Seed                             uint64            // a broker remembers message ids, which hold the seed
-	Group                            map[string]string // instead of World: paths of several, by name
-	StateDir, RunDir                 string            // instead: lock, say so, and wait
+// stormLease is how long the faults of a killed runner may outlive it.
+const stormLease = 400 * time.Millisecond
+
+// stormOrder tells a copy of this test binary where to inject faults until it is killed.
+type stormOrder struct {
+	Own     bool // in a system of its own, else in that of the locator
+	Locator json.RawMessage
+	Dir     string // of its run
+	First   string // the kind that it begins with
+	Seed    uint64
 }
 
-const crashVar = "SQUALL_TEST_CRASH"
-
-func TestMain(m *testing.M) {
-	text, is := os.LookupEnv(crashVar)
-	if !is {
-		os.Exit(m.Run())
+// TestCrashes kills runners with SIGKILL at random points (make crash-test: 200
+// of them; CRASH_N, CRASH_SEED). Most run in a system that outlives them: there
+// everything that a proxy or supervisor holds must be gone within the lease,
+// without anybody's help, and after healing the world must equal its snapshot.
+// Every tenth has a system of its own, which must end with it.
+func TestCrashes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it waits for leases")
 	}
-	var o crashOrder
-	err := json.Unmarshal([]byte(text), &o)
-	if err == nil && o.RunDir != "" {
-		err = o.lock()
-	} else if err == nil {
-		err = o.run()
+	n, seed := fromEnv(t, "CRASH_N", 6), fromEnv(t, "CRASH_SEED", int(time.Now().UnixNano()%1e6))
+	t.Logf("%d runners, seed %d: CRASH_N=%[1]d CRASH_SEED=%[2]d", n, seed)
+	chance := rand.New(rand.NewPCG(uint64(seed), 0))
+	kinds := able()
+	chance.Shuffle(len(kinds), func(i, j int) { kinds[i], kinds[j] = kinds[j], kinds[i] })
+	l := newLab(t)
+	var c crashes
+	for i := range n {
+		o := stormOrder{Locator: l.env.Locator(), Dir: t.TempDir(), First: kinds[i%len(kinds)], Seed: chance.Uint64()}
+		after := time.Duration(chance.Int64N(int64(150 * time.Millisecond)))
+		if i%10 == 5 {
+			o.Own, after = true, after*10
+			storm(t, o, after)
+			c.endsWithItsRunner(t, o)
+		} else {
+			storm(t, o, after)
+			c.heals(t, l, o)
+		}
+		if t.Failed() {
+			t.Fatalf("runner %d: seed %d, began with %s, killed after %s", i, o.Seed, o.First, after)
+		}
 	}
-	fmt.Fprintln(os.Stderr, "did not die:", err)
-	os.Exit(1)
+	t.Logf("%d of %d worlds equal their snapshot; %d were not when the runner died; longest life of a fault after its runner: %s; open by kind: %v", c.equal, n, c.broken, c.longest, c.open)
+	assert.Equal(t, n, c.equal)
 }
 
-func (o crashOrder) lock() error {
-	if _, err := Lock(o.StateDir, o.RunDir); err != nil {
+// crashes is what became of the worlds.
+type crashes struct {
+	equal, broken int
+	longest       time.Duration
+	open          map[string]int // kinds that stood or may have stood
+}
+
+func (c *crashes) heals(t *testing.T, l *lab, o stormOrder) {
+	died := time.Now()
+	diff, err := l.changed(t.Context())
+	require.NoError(t, err)
+	c.broken += count(diff != "")
+	held := func() bool {
+		diff, err = l.changed(t.Context())
+		return err != nil || strings.Contains(diff, "stages of") || strings.Contains(diff, "holds on")
+	}
+	// The lease is renewed by at most itself at the last breath; looking takes its time.
+	if !assert.True(t, until(t.Context(), stormLease+5*time.Second, func() bool { return !held() }), "held by nobody's lease: %s", diff) {
+		return
+	}
+	if held := time.Since(died); diff != "" || held > time.Millisecond {
+		c.longest = max(c.longest, held)
+	}
+	c.heal(t, o)
+	if assert.NoError(t, l.same(t.Context())) {
+		c.equal++
+	}
+}
+
+// endsWithItsRunner requires that nothing of a system is left.
+func (c *crashes) endsWithItsRunner(t *testing.T, o stormOrder) {
+	var left []string
+	gone := func() bool {
+		left, _ = filepath.Glob(filepath.Join(o.Dir, "state", "environments", "*"))
+		left = append(left, running(o.Dir)...)
+		if mounts, err := os.ReadFile("/proc/self/mounts"); err != nil || strings.Contains(string(mounts), o.Dir) {
+			left = append(left, "a mount")
+		}
+		return len(left) == 0
+	}
+	if assert.True(t, until(t.Context(), stormLease+10*time.Second, gone), "outlived its runner: %q", left) {
+		c.equal++
+	}
+	c.heal(t, o)
+}
+
+// running are the processes that were started by one runner: they inherit its
+// home.
+func running(home string) (pids []string) {
+	all, _ := filepath.Glob("/proc/[0-9]*/environ")
+	for _, file := range all {
+		if env, err := os.ReadFile(file); err == nil && strings.Contains("\x00"+string(env), "\x00HOME="+home+"\x00") {
+			pids = append(pids, filepath.Base(filepath.Dir(file)))
+		}
+	}
+	return pids
+}
+
+// heal reverts what the journal leaves open, twice.
+func (c *crashes) heal(t *testing.T, o stormOrder) {
+	journal := filepath.Join(o.Dir, "undo.ndjson")
+	if _, err := os.Stat(journal); err != nil {
+		return // killed before it had one
+	}
+	open, err := ReadJournal(journal)
+	require.NoError(t, err)
+	for _, line := range open {
+		if c.open == nil {
+			c.open = map[string]int{}
+		}
+		c.open[line.Kind]++
+	}
+	for range 2 {
+		require.NoError(t, Heal(t.Context(), journal, faults.Builtin(), func(on string, locator json.RawMessage) (faults.Target, error) {
+			return attached(t.Context(), on, locator)
+		}, func(string) {}))
+	}
+	open, err = ReadJournal(journal)
+	require.NoError(t, err)
+	assert.Empty(t, open)
+}
+
+// storm runs a runner and kills it so long after it is about to begin.
+func storm(t *testing.T, o stormOrder, after time.Duration) {
+	t.Helper()
+	text, err := json.Marshal(o)
+	require.NoError(t, err)
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "storm", string(text))
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	cmd.Stderr, cmd.Env = os.Stderr, append(os.Environ(), "HOME="+o.Dir)
+	require.NoError(t, cmd.Start())
+	lines := bufio.NewReader(out)
+	first, err := lines.ReadString('\n')
+	require.NoError(t, err)
+	require.Equal(t, "begin\n", first)
+	pause(t.Context(), after)
+	require.NoError(t, cmd.Process.Kill())
+	rest, _ := lines.ReadString('\n')
+	require.Error(t, cmd.Wait())
+	require.Empty(t, rest, "it ended before it was killed")
+}
+
+// able are the kinds that this machine can do, in order.
+func able() []string {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(entries)), func(name string) bool { return entries[name].cannot() != "" })
+}
+
+func fromEnv(t *testing.T, name string, otherwise int) int {
+	t.Helper()
+	text, set := os.LookupEnv(name)
+	if !set || text == "" {
+		return otherwise
+	}
+	n, err := strconv.Atoi(text)
+	require.NoError(t, err, name)
+	return n
+}
+
+// roleStorm is a runner that injects and reverts faults of any kind, up to three
+// at a time, and renews its leases, until it is killed.
+func roleStorm(args []string) error {
+	var o stormOrder
+	if err := json.Unmarshal([]byte(args[0]), &o); err != nil {
 		return err
 	}
-	fmt.Println("locked")
-	select {}
-}
-
-// The points at which the child dies.
-const (
-	atIntent   = "intent on disk, nothing done"
-	atDone     = "done, not noted"
-	atInjected = "noted as injected"
-	atBiting   = "biting"
-	atUndone   = "undone, not noted"
-	atReverted = "noted as reverted"
-)
-
-func (o crashOrder) run() error {
-	kind, err := faults.Builtin().Kind(o.Kind)
-	if err != nil {
-		return err
-	}
-	j, err := OpenJournal(o.Journal)
-	if err != nil {
-		return err
-	}
-	bites := make(chan struct{})
-	in := &Injector{
-		Registry: faults.Registry{o.Kind: o.deadly(kind)}, Find: o.find,
-		Journal: j, Locator: func() json.RawMessage { return json.RawMessage(`"here"`) },
-		Report: func(f record.Fault) {
-			o.dieAt(map[record.FaultState]string{
-				record.FaultIntent: atIntent, record.FaultInjected: atInjected, record.FaultBiting: atBiting, record.FaultReverted: atReverted,
-			}[f.State])
-			if f.State == record.FaultBiting {
-				close(bites)
-			}
-		},
-	}
-	spec := specOf(o.Kind)
-	spec.Targets[0].Seed = o.Seed
-	if len(o.Group) > 0 {
-		spec = groupOf(o.Kind)
-	}
-	if err := in.Start(context.Background(), spec); err != nil {
-		return err
-	}
-	<-bites
-	return in.StopAll(context.Background())
-}
-
-func (o crashOrder) find(name string) (faults.Target, error) {
-	if path, is := o.Group[name]; is {
-		return &world{name: name, path: path}, nil
-	}
-	return &world{path: o.World, url: o.URL}, nil
-}
-
-// deadly is the kind, with death between the act and its line in the journal.
-func (o crashOrder) deadly(k faults.Kind) faults.Kind {
-	create, revert := k.New, k.Revert
-	k.New = func(decode func(any) error) (faults.Fault, error) {
-		f, err := create(decode)
-		return deadlyFault{f, o}, err
-	}
-	k.Revert = func(ctx context.Context, x faults.Injection, undo json.RawMessage) error {
-		err := revert(ctx, x, undo)
-		o.dieAt(atUndone)
-		return err
-	}
-	return k
-}
-
-type deadlyFault struct {
-	faults.Fault
-	o crashOrder
-}
-
-func (f deadlyFault) Inject(ctx context.Context, x faults.Injection) error {
-	err := f.Fault.Inject(ctx, x)
-	f.o.dieAt(atDone)
+	err := o.run(context.Background())
+	fmt.Println(err)
 	return err
 }
 
-func (o crashOrder) dieAt(point string) {
-	if point == o.Point {
-		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-		select {} // it takes a moment
+func (o stormOrder) run(ctx context.Context) error {
+	sys, err := labFile(os.TempDir())
+	if err != nil {
+		return err
 	}
+	begin := func() { fmt.Println("begin") }
+	if o.Own {
+		begin() // it may be killed while it boots
+		begin = func() {}
+		env := process.New(labConfig(sys, o.Dir, "storm", stormLease))
+		if err := env.Up(ctx); err != nil {
+			return err
+		}
+		o.Locator = env.Locator()
+	}
+	env, err := process.Attach(ctx, o.Locator)
+	if err != nil {
+		return err
+	}
+	failed := make(chan error, 2)
+	go func() {
+		for range time.Tick(stormLease / 3) {
+			if err := env.Renew(ctx, "storm", stormLease); err != nil {
+				failed <- err
+			}
+		}
+	}()
+	j, err := OpenJournal(filepath.Join(o.Dir, "undo.ndjson"))
+	if err != nil {
+		return err
+	}
+	in := &Injector{
+		Registry: faults.Builtin(), Journal: j, Owner: "storm", Lease: stormLease, Locator: func() json.RawMessage { return o.Locator },
+		Find: env.Target, Report: func(record.Fault) {},
+	}
+	begin()
+	go func() { failed <- in.storm(ctx, o) }()
+	return <-failed
 }
 
-func command(t *testing.T, o crashOrder) *exec.Cmd {
-	t.Helper()
-	data, err := json.Marshal(o)
-	require.NoError(t, err)
-	c := exec.CommandContext(t.Context(), os.Args[0])
-	c.Env = append(os.Environ(), crashVar+"="+string(data))
-	return c
-}
-
-func crash(t *testing.T, o crashOrder) {
-	t.Helper()
-	out, err := command(t, o).CombinedOutput()
-	var exit *exec.ExitError
-	require.ErrorAs(t, err, &exit, "%s", out)
-	require.Equal(t, syscall.SIGKILL, exit.Sys().(syscall.WaitStatus).Signal(), "%s", out)
-}
-
-// TestCrash kills the runner at every step of every kind's life; another
-// process heals from the journal alone, and the world is as it was.
-func TestCrash(t *testing.T) {
-	url := startBroker(t)
-	for _, kind := range faults.Builtin().Names() {
-		for i, point := range []string{atIntent, atDone, atInjected, atBiting, atUndone, atReverted} {
-			t.Run(kind+"/"+point, func(t *testing.T) {
-				w := newWorld(t, url)
-				before := w.snapshot(t)
-				journal := filepath.Join(t.TempDir(), "undo.ndjson")
-				crash(t, crashOrder{World: w.path, URL: url, Journal: journal, Kind: kind, Point: point, Seed: uint64(i)})
-				if point == atDone || point == atInjected || point == atBiting {
-					require.NotEqual(t, before, w.snapshot(t), "the crash left something to heal")
-				}
-
-				var said []string
-				heal := func() error {
-					return Heal(t.Context(), journal, faults.Builtin(), func(on string, locator json.RawMessage) (faults.Target, error) {
-						assert.Equal(t, "a -> b", on)
-						assert.JSONEq(t, `"here"`, string(locator))
-						return w, nil
-					}, func(s string) { said = append(said, s) })
-				}
-				require.NoError(t, heal())
-				require.NoError(t, heal(), "again")
-				assert.Equal(t, before, w.snapshot(t))
-				if point == atReverted {
-					assert.Empty(t, said)
-				} else {
-					assert.Equal(t, []string{"f-" + kind + " " + kind + " on a -> b: reverted"}, said)
-				}
-			})
+// storm ends only by an error of reverting: what cannot stand beside another
+// fault is refused, and that is fine. A fault that needs what another has taken
+// away, such as a broker, to be undone is undone with that other.
+func (in *Injector) storm(ctx context.Context, o stormOrder) error {
+	chance := rand.New(rand.NewPCG(o.Seed, 1))
+	kinds := able()
+	sys, err := labFile(os.TempDir())
+	if err != nil {
+		return err
+	}
+	var standing []string
+	next := o.First
+	for n := 0; ; n++ {
+		if len(standing) < 3 && chance.IntN(3) > 0 || len(standing) == 0 {
+			s, err := entries[next].resolve(sys, fmt.Sprintf("%s-%d", next, n))
+			if err != nil {
+				return err
+			}
+			if in.Start(ctx, s) == nil {
+				standing = append(standing, s.ID)
+			}
+			next = kinds[chance.IntN(len(kinds))]
+			continue
+		}
+		i := chance.IntN(len(standing))
+		alone, cancel := context.WithTimeout(ctx, time.Second)
+		err := in.Stop(alone, standing[i])
+		cancel()
+		if standing = slices.Delete(standing, i, i+1); err != nil {
+			if err := in.StopAll(ctx); err != nil {
+				return err
+			}
+			standing = nil
 		}
 	}
-}
-
-// TestCrashOfAGroup dies while a fault is on one of its targets, on both, or
-// reverted on one: the journal alone knows what to undo on each.
-func TestCrashOfAGroup(t *testing.T) {
-	for _, kind := range []string{"net-latency", "proc-kill", "proc-pause"} {
-		for _, point := range []string{atIntent, atDone, atInjected, atBiting, atUndone, atReverted} {
-			t.Run(kind+"/"+point, func(t *testing.T) {
-				g := newGroup(t)
-				before := g.snapshot(t)
-				journal := filepath.Join(t.TempDir(), "undo.ndjson")
-				crash(t, crashOrder{Group: g.paths(), Journal: journal, Kind: kind, Point: point})
-				if point == atDone || point == atInjected || point == atBiting {
-					require.NotEqual(t, before, g.snapshot(t), "the crash left something to heal")
-				}
-				open, err := ReadJournal(journal)
-				require.NoError(t, err)
-				if point != atReverted && point != atUndone {
-					assert.Len(t, open, 2, "intents of all targets are on disk before anything is done to one")
-				}
-				find := func(on string, _ json.RawMessage) (faults.Target, error) { return g.find(on) }
-				require.NoError(t, Heal(t.Context(), journal, faults.Builtin(), find, func(string) {}))
-				assert.Equal(t, before, g.snapshot(t))
-				open, err = ReadJournal(journal)
-				require.NoError(t, err)
-				assert.Empty(t, open)
-			})
-		}
-	}
-}
-
-func TestHealGoesOnAfterAnErrorAndAcceptsWhatIsGone(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "undo.ndjson")
-	j, err := OpenJournal(path)
-	require.NoError(t, err)
-	for _, id := range []string{"one", "two", "three"} {
-		require.NoError(t, j.Append(Line{ID: id, Kind: "net-down", On: id, Step: StepIntent, Undo: json.RawMessage(`{"stage":"` + id + `"}`)}))
-	}
-	require.NoError(t, j.Close())
-	w := newWorld(t, "")
-	unreachable := errors.New("unreachable")
-	find := func(on string, _ json.RawMessage) (faults.Target, error) {
-		switch on {
-		case "two":
-			return nil, unreachable
-		case "three":
-			return nil, fmt.Errorf("environment: %w", faults.ErrGone)
-		}
-		return w, nil
-	}
-	var said []string
-	err = Heal(t.Context(), path, faults.Builtin(), find, func(s string) { said = append(said, s) })
-	assert.EqualError(t, err, "fault two (net-down on two): unreachable")
-	assert.ErrorIs(t, err, unreachable)
-	assert.Equal(t, []string{"three net-down on three: gone with its system", "one net-down on one: reverted"}, said)
-	open, err := ReadJournal(path)
-	require.NoError(t, err)
-	require.Len(t, open, 1)
-	assert.Equal(t, "two", open[0].ID)
-}
-
-func TestLock(t *testing.T) {
-	state, dir := t.TempDir(), t.TempDir()
-	release, err := Lock(state, dir)
-	require.NoError(t, err)
-	_, err = Lock(state, dir)
-	assert.ErrorIs(t, err, ErrLocked)
-	assert.ErrorContains(t, err, fmt.Sprintf("by process %d", os.Getpid()))
-	dead, err := DeadRuns(state)
-	require.NoError(t, err)
-	assert.Empty(t, dead, "we live")
-
-	other, err := Lock(state, t.TempDir())
-	require.NoError(t, err, "another run may share the machine")
-	require.NoError(t, other())
-	require.NoError(t, release())
-	again, err := Lock(state, dir)
-	require.NoError(t, err)
-	require.NoError(t, again())
-	left, err := filepath.Glob(filepath.Join(state, "runs", "*"))
-	require.NoError(t, err)
-	assert.Empty(t, left)
 }

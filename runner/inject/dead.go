@@ -50,7 +50,7 @@ func DeadRuns(stateDir string) ([]DeadRun, error) {
 		return nil, err
 	}
 	var dead []DeadRun
-	var errs []error
+	errs := []error{sweepUnnamed(stateDir)}
 	for _, path := range paths {
 		d, err := deadRun(path)
 		if err != nil {

@@ -3,6 +3,7 @@ package inject
 import (
 	"bufio"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -13,7 +14,7 @@ import (
 
 func TestDeadRunIsFoundOnceItsProcessIsKilled(t *testing.T) {
 	state, dir := t.TempDir(), t.TempDir()
-	c := command(t, crashOrder{StateDir: state, RunDir: dir})
+	c := exec.CommandContext(t.Context(), os.Args[0], "lock", state, dir)
 	out, err := c.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, c.Start())

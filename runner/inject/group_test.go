@@ -21,11 +21,10 @@ import (
 // group is two targets by name.
 type group map[string]*world
 
-func newGroup(t *testing.T) group {
-	t.Helper()
+func newGroup() group {
 	g := group{}
 	for _, name := range []string{"a-1 -> b", "a-2 -> b"} {
-		g[name] = newWorld(t, "")
+		g[name] = newWorld()
 		g[name].name = name
 	}
 	return g
@@ -39,22 +38,13 @@ func (g group) find(name string) (faults.Target, error) {
 	return w, nil
 }
 
-func (g group) paths() map[string]string {
-	paths := map[string]string{}
-	for name, w := range g {
-		paths[name] = w.path
-	}
-	return paths
-}
-
-func (g group) snapshot(t *testing.T) string {
-	t.Helper()
-	return g["a-1 -> b"].snapshot(t) + "; " + g["a-2 -> b"].snapshot(t)
+func (g group) snapshot() string {
+	return g["a-1 -> b"].snapshot() + "; " + g["a-2 -> b"].snapshot()
 }
 
 // groupOf is a fault on both.
 func groupOf(kind string) Spec {
-	return Spec{ID: "f1", Kind: kind, On: "a -> b", Targets: []Target{{"a-1 -> b", 7}, {"a-2 -> b", 8}}, Decode: paramsFor(kind)}
+	return Spec{ID: "f1", Kind: kind, On: "a -> b", Seed: 7, Targets: []Target{{"a-1 -> b", kind, 0, paramsFor(kind)}, {"a-2 -> b", kind, 0, paramsFor(kind)}}}
 }
 
 func groupInjector(t *testing.T, reg faults.Registry, g group) (*Injector, *log, string) {
@@ -69,13 +59,13 @@ func groupInjector(t *testing.T, reg faults.Registry, g group) (*Injector, *log,
 func TestGroupIsOneFault(t *testing.T) {
 	for kind, hits := range map[string]uint64{"net-latency": 10, "http-error": 10, "net-down": 10, "proc-kill": 2, "proc-pause": 2} {
 		t.Run(kind, func(t *testing.T) {
-			g := newGroup(t)
-			before := g.snapshot(t)
+			g := newGroup()
+			before := g.snapshot()
 			in, l, path := groupInjector(t, faults.Builtin(), g)
 			require.NoError(t, in.Start(t.Context(), groupOf(kind)))
 			l.wait(t, record.FaultBiting)
 			for name, w := range g {
-				assert.NotContains(t, w.snapshot(t), "stages [], process running", name)
+				assert.NotContains(t, w.snapshot(), "stages [], process running", name)
 			}
 			open, err := ReadJournal(path)
 			require.NoError(t, err)
@@ -83,7 +73,7 @@ func TestGroupIsOneFault(t *testing.T) {
 			assert.Equal(t, []string{"a-1 -> b", "a-2 -> b"}, []string{open[0].On, open[1].On})
 
 			require.NoError(t, in.Stop(t.Context(), "f1"))
-			assert.Equal(t, before, g.snapshot(t))
+			assert.Equal(t, before, g.snapshot())
 			assert.Equal(t, []record.FaultState{record.FaultIntent, record.FaultInjected, record.FaultBiting, record.FaultReverted, record.FaultGone}, l.states())
 			last := l.last()
 			assert.Equal(t, []any{"f1", "a -> b", hits}, []any{last.ID, last.On, last.Receipt.Hits}, "the receipts of both")
@@ -95,18 +85,19 @@ func TestGroupIsOneFault(t *testing.T) {
 	}
 }
 
-func TestTargetsHaveTheirOwnSeeds(t *testing.T) {
-	g := newGroup(t)
+// They count together what they choose.
+func TestTargetsShareOneSeed(t *testing.T) {
+	g := newGroup()
 	in, _, _ := groupInjector(t, faults.Builtin(), g)
 	require.NoError(t, in.Start(t.Context(), groupOf("net-latency")))
 	assert.Equal(t, uint64(7), g["a-1 -> b"].load().Stages["f1"].Seed)
-	assert.Equal(t, uint64(8), g["a-2 -> b"].load().Stages["f1"].Seed)
+	assert.Equal(t, uint64(7), g["a-2 -> b"].load().Stages["f1"].Seed)
 	require.NoError(t, in.StopAll(t.Context()))
 }
 
 // One link that carries traffic is enough of a receipt for all.
 func TestGroupBitesWhereOneTargetDoes(t *testing.T) {
-	g := newGroup(t)
+	g := newGroup()
 	g["a-1 -> b"].quiet = true
 	in, l, _ := groupInjector(t, faults.Builtin(), g)
 	require.NoError(t, in.Start(t.Context(), groupOf("net-down")))
@@ -117,7 +108,7 @@ func TestGroupBitesWhereOneTargetDoes(t *testing.T) {
 }
 
 func TestGroupThatEndsEarlyInPartSaysWhere(t *testing.T) {
-	g := newGroup(t)
+	g := newGroup()
 	in, l, _ := groupInjector(t, faults.Builtin(), g)
 	require.NoError(t, in.Start(t.Context(), groupOf("net-down")))
 	l.wait(t, record.FaultBiting)
@@ -130,8 +121,8 @@ func TestGroupThatEndsEarlyInPartSaysWhere(t *testing.T) {
 
 // A fault that cannot be put on one of its targets stands on none.
 func TestGroupIsRevertedWhereOneTargetFails(t *testing.T) {
-	g := newGroup(t)
-	before := g.snapshot(t)
+	g := newGroup()
+	before := g.snapshot()
 	second := g["a-2 -> b"].load()
 	in, l, path := groupInjector(t, faults.Builtin(), g)
 	g["a-2 -> b"].deaf = true
@@ -140,7 +131,7 @@ func TestGroupIsRevertedWhereOneTargetFails(t *testing.T) {
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		assert.ErrorContains(t, err, "a-2 -> b: inject")
 	})
-	assert.Equal(t, before, g.snapshot(t))
+	assert.Equal(t, before, g.snapshot())
 	assert.Equal(t, second, g["a-2 -> b"].load())
 	assert.Equal(t, []record.FaultState{record.FaultIntent, record.FaultFailed, record.FaultReverted, record.FaultGone}, l.states())
 	open, err := ReadJournal(path)
@@ -149,7 +140,7 @@ func TestGroupIsRevertedWhereOneTargetFails(t *testing.T) {
 }
 
 func TestGroupIsNotPreparedInPart(t *testing.T) {
-	g := newGroup(t)
+	g := newGroup()
 	s := g["a-2 -> b"].load()
 	s.State = "stopped"
 	g["a-2 -> b"].save(s)
@@ -165,8 +156,8 @@ func TestGroupIsNotPreparedInPart(t *testing.T) {
 
 // Where an intent cannot be written, those before it are taken back.
 func TestIntentsThatCannotAllBeWrittenAreWithdrawn(t *testing.T) {
-	g := newGroup(t)
-	before := g.snapshot(t)
+	g := newGroup()
+	before := g.snapshot()
 	in, l, path := groupInjector(t, faults.Builtin(), g)
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND, 0)
 	require.NoError(t, err)
@@ -175,7 +166,7 @@ func TestIntentsThatCannotAllBeWrittenAreWithdrawn(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = in.Journal.Close() })
 	require.ErrorIs(t, in.Start(t.Context(), groupOf("net-down")), errFull)
-	assert.Equal(t, before, g.snapshot(t))
+	assert.Equal(t, before, g.snapshot())
 	assert.Equal(t, []record.FaultState{record.FaultFailed}, l.states())
 	open, err := ReadJournal(path)
 	require.NoError(t, err)
@@ -218,7 +209,7 @@ func TestGroupIsRevertedAtOnce(t *testing.T) {
 			}
 		},
 	}}
-	in, _, _ := groupInjector(t, reg, newGroup(t))
+	in, _, _ := groupInjector(t, reg, newGroup())
 	require.NoError(t, in.Start(t.Context(), groupOf("pair")))
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
@@ -226,7 +217,7 @@ func TestGroupIsRevertedAtOnce(t *testing.T) {
 }
 
 func TestFaultWithoutTargetIsRefused(t *testing.T) {
-	in, l, _ := newInjector(t, faults.Builtin(), newWorld(t, ""))
+	in, l, _ := newInjector(t, faults.Builtin(), newWorld())
 	s := groupOf("net-down")
 	s.Targets = nil
 	assert.ErrorContains(t, in.Start(t.Context(), s), "no target")

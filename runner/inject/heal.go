@@ -6,13 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"squall/faults"
 )
 
-// Heal reverts, newest first, whatever a journal leaves open. It may run in any
-// process, any number of times. A target that exists no more has nothing left
-// to revert. find is given the target's name and its environment's locator.
+// Heal reverts whatever a journal leaves open, all at once, as a runner does. It
+// may run in any process, any number of times. A target that exists no more has
+// nothing left to revert. find is given the target's name and its environment's
+// locator; what was done is said newest first.
 func Heal(ctx context.Context, path string, reg faults.Registry, find func(on string, locator json.RawMessage) (faults.Target, error), say func(string)) error {
 	open, err := ReadJournal(path)
 	if err != nil || len(open) == 0 {
@@ -23,24 +25,31 @@ func Heal(ctx context.Context, path string, reg faults.Registry, find func(on st
 		return err
 	}
 	defer j.Close()
-	var errs []error
-	for _, l := range slices.Backward(open) {
-		how, err := healOne(ctx, l, reg, find)
-		if err == nil {
-			err = j.Append(Line{ID: l.ID, Kind: l.Kind, On: l.On, Step: StepReverted, By: "heal"})
-		}
-		if err != nil {
-			errs = append(errs, fmt.Errorf("fault %s (%s on %s): %w", l.ID, l.Kind, l.On, err))
+	ctx, cancel := context.WithTimeout(ctx, stopWithin)
+	defer cancel()
+	slices.Reverse(open)
+	hows, errs := make([]string, len(open)), make([]error, len(open))
+	var all sync.WaitGroup
+	for i, l := range open {
+		all.Go(func() {
+			hows[i], errs[i] = healOne(ctx, l, reg, find)
+			if errs[i] == nil {
+				errs[i] = j.Append(Line{ID: l.ID, Kind: l.Kind, On: l.On, Step: StepReverted, By: "heal"})
+			}
+		})
+	}
+	all.Wait()
+	for i, l := range open {
+		if errs[i] == nil {
+			say(fmt.Sprintf("%s %s on %s: %s", l.ID, l.Kind, l.On, hows[i]))
 			continue
 		}
-		say(fmt.Sprintf("%s %s on %s: %s", l.ID, l.Kind, l.On, how))
+		errs[i] = fmt.Errorf("fault %s (%s on %s): %w", l.ID, l.Kind, l.On, errs[i])
 	}
 	return errors.Join(errs...)
 }
 
 func healOne(ctx context.Context, l Line, reg faults.Registry, find func(string, json.RawMessage) (faults.Target, error)) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, stopWithin) // one that hangs leaves time for the others
-	defer cancel()
 	kind, err := reg.Kind(l.Kind)
 	if err != nil {
 		return "", err

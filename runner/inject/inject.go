@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -27,8 +28,8 @@ type Injector struct {
 	Registry faults.Registry
 	Find     func(name string) (faults.Target, error)
 	Journal  *Journal
-	Owner    string                 // of stages: the run
-	Lease    time.Duration          // of stages: they go unless renewed; 0: none
+	Owner    string                 // of whatever can end without us: the run
+	Lease    time.Duration          // of the same: it ends unless renewed; 0: never
 	Locator  func() json.RawMessage // of the environment, asked at each injection, for heal
 	Report   func(record.Fault)     // told of every transition, one call at a time per fault
 
@@ -41,24 +42,26 @@ type Spec struct {
 	ID      string
 	Kind    string
 	On      string // as the scenario names it
+	Seed    uint64
 	Targets []Target
-	Decode  func(into any) error // the parameters
 }
 
-// Target is one thing that a fault acts on: a name that Find knows, and this
-// target's own stream of chance.
+// Target is one thing that a fault acts on: a name that Find knows, once in a
+// fault, and what is done to it. Targets of a lower step come first; all of one
+// step are acted on at once.
 type Target struct {
-	Name string
-	Seed uint64
+	Name   string
+	Kind   string
+	Step   int
+	Decode func(into any) error // the parameters
 }
 
 // injection is one fault under way, with a part for each target. Its mutex is
 // held for whole steps: one fault's life is a sequence.
 type injection struct {
 	Spec
-	kind  faults.Kind
-	says  string
-	parts []*part
+	says  []string // by kind, in words
+	parts []*part  // in the order of their steps
 
 	mu      sync.Mutex
 	state   record.FaultState
@@ -95,12 +98,18 @@ func (in *Injector) inject(ctx context.Context, j *injection) error {
 	defer j.mu.Unlock()
 	bounded, cancel := context.WithTimeout(ctx, injectWithin)
 	defer cancel()
-	err := j.each(func(p *part) error {
-		if err := p.fault.Inject(bounded, p.x()); err != nil {
-			return fmt.Errorf("inject: %w", err)
+	var err error
+	for _, step := range j.steps() {
+		err = each(step, func(p *part) error {
+			if err := p.fault.Inject(bounded, p.x); err != nil {
+				return fmt.Errorf("inject: %w", err)
+			}
+			return in.Journal.Append(j.line(p, StepInjected))
+		})
+		if err != nil {
+			break
 		}
-		return in.Journal.Append(j.line(p, StepInjected))
-	})
+	}
 	if err != nil {
 		in.report(j, record.FaultFailed, err)
 		return err
@@ -114,18 +123,18 @@ func (in *Injector) inject(ctx context.Context, j *injection) error {
 
 // prepare ends with the intents on disk.
 func (in *Injector) prepare(ctx context.Context, s Spec) (*injection, error) {
-	kind, err := in.Registry.Kind(s.Kind)
-	if err != nil {
-		return nil, err
-	}
-	j := &injection{Spec: s, kind: kind}
+	j := &injection{Spec: s}
 	for _, t := range s.Targets {
 		p, err := in.part(j, t)
 		if err != nil {
 			return nil, err
 		}
-		j.parts, j.says = append(j.parts, p), p.fault.Describe()
+		j.parts = append(j.parts, p)
+		if says := p.fault.Describe(); !slices.Contains(j.says, says) {
+			j.says = append(j.says, says)
+		}
 	}
+	slices.SortStableFunc(j.parts, func(a, b *part) int { return a.step - b.step })
 	if len(j.parts) == 0 {
 		return nil, errors.New("it has no target")
 	}
@@ -143,8 +152,8 @@ func (in *Injector) prepare(ctx context.Context, s Spec) (*injection, error) {
 func (in *Injector) intend(ctx context.Context, j *injection) error {
 	bounded, cancel := context.WithTimeout(ctx, injectWithin)
 	defer cancel()
-	err := j.each(func(p *part) (err error) {
-		if p.undo, err = p.fault.Prepare(bounded, p.x()); err != nil {
+	err := each(j.parts, func(p *part) (err error) {
+		if p.undo, err = p.fault.Prepare(bounded, p.x); err != nil {
 			err = fmt.Errorf("prepare: %w", err)
 		}
 		return err
@@ -173,7 +182,7 @@ func (in *Injector) withdraw(j *injection, parts []*part) error {
 }
 
 func (j *injection) line(p *part, s Step) Line {
-	return Line{ID: j.ID, Kind: j.Kind, On: p.name, Step: s, By: "runner"}
+	return Line{ID: j.ID, Kind: p.kind.Name, On: p.name, Step: s, By: "runner"}
 }
 
 func (in *Injector) reserve(j *injection) error {
@@ -182,7 +191,28 @@ func (in *Injector) reserve(j *injection) error {
 	if slices.ContainsFunc(in.active, func(o *injection) bool { return o.ID == j.ID }) {
 		return fmt.Errorf("fault %s is in force already", j.ID)
 	}
+	for _, o := range in.active {
+		if err := j.conflicts(o); err != nil {
+			return err
+		}
+	}
 	in.active = append(in.active, j)
+	return nil
+}
+
+// conflicts refuses what o, which stands, has to itself. A plan refuses that
+// before; faults that a person adds by hand have none.
+func (j *injection) conflicts(o *injection) error {
+	for _, p := range j.parts {
+		claim := faults.Claimed(p.fault)
+		if claim == "" {
+			continue
+		}
+		i := slices.IndexFunc(o.parts, func(q *part) bool { return q.name == p.name && faults.Claimed(q.fault) == claim })
+		if i >= 0 {
+			return fmt.Errorf("%s needs the %s of %s to itself, and so does %s of fault %s, which stands", p.kind.Name, claim, p.name, o.parts[i].kind.Name, o.ID)
+		}
+	}
 	return nil
 }
 
@@ -203,7 +233,7 @@ func (in *Injector) advance(j *injection, to record.FaultState) error {
 
 func (in *Injector) report(j *injection, state record.FaultState, err error) {
 	f := j.Spec.fault(state)
-	f.Detail = j.says
+	f.Detail = strings.Join(j.says, ", ")
 	if r := j.receipt; r.Unit != "" || r.Note != "" {
 		f.Receipt = &record.Receipt{Hits: r.Hits, Unit: r.Unit, First: r.First, Last: r.Last, Items: r.Items, Note: r.Note}
 	}

@@ -16,24 +16,15 @@ import (
 
 	"squall/faults"
 	"squall/runner/record"
+	"squall/scenarios/spec"
 )
 
-// paramsOf are valid parameters of every builtin kind that needs some.
-var paramsOf = map[string]string{
-	"net-latency": `{"latency":1000000000,"stream":"downstream"}`,
-	"http-error":  `{"status":503}`,
-	"bus-poison":  `{"subject":"orders.confirmed","count":2,"payload":"{poison"}`,
+// paramsOf are valid parameters of kinds that need some.
+var paramsOf = map[string]map[string]any{
+	"net-latency": {"latency": "1s"},
 }
 
-func paramsFor(kind string) func(any) error {
-	return func(into any) error {
-		text, ok := paramsOf[kind]
-		if !ok {
-			text = "{}"
-		}
-		return json.Unmarshal([]byte(text), into)
-	}
-}
+func paramsFor(kind string) func(any) error { return spec.NodeFrom(paramsOf[kind]).Decode }
 
 // log collects what is reported.
 type log struct {
@@ -60,6 +51,8 @@ func (l *log) states() (ss []record.FaultState) {
 	return ss
 }
 
+func (l *log) has(s record.FaultState) bool { return slices.Contains(l.states(), s) }
+
 func (l *log) last() record.Fault {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -70,7 +63,7 @@ func (l *log) last() record.Fault {
 func (l *log) wait(t *testing.T, s record.FaultState) {
 	t.Helper()
 	limit := time.After(10 * time.Second)
-	for !slices.Contains(l.states(), s) {
+	for !l.has(s) {
 		select {
 		case <-l.news:
 		case <-limit:
@@ -94,64 +87,11 @@ func newInjector(t *testing.T, reg faults.Registry, w *world) (*Injector, *log, 
 }
 
 func specOf(kind string) Spec {
-	return Spec{ID: "f-" + kind, Kind: kind, On: "a -> b", Targets: []Target{{"a -> b", 7}}, Decode: paramsFor(kind)}
-}
-
-// TestConformance takes every builtin kind through its whole life.
-func TestConformance(t *testing.T) {
-	url := startBroker(t)
-	for _, kind := range faults.Builtin().Names() {
-		t.Run(kind, func(t *testing.T) {
-			w := newWorld(t, url)
-			before := w.snapshot(t)
-			in, l, path := newInjector(t, faults.Builtin(), w)
-			require.NoError(t, in.Start(t.Context(), specOf(kind)))
-			l.wait(t, record.FaultBiting)
-			assert.NotEqual(t, before, w.snapshot(t), "it does something")
-			assert.ErrorContains(t, in.Start(t.Context(), specOf(kind)), "in force already")
-
-			require.NoError(t, in.Stop(t.Context(), "f-"+kind))
-			assert.Equal(t, before, w.snapshot(t))
-			want := []record.FaultState{record.FaultIntent, record.FaultInjected, record.FaultBiting, record.FaultFailed, record.FaultReverted, record.FaultGone}
-			assert.Equal(t, want, l.states(), "failed: the second start")
-			last := l.last()
-			require.NotNil(t, last.Receipt)
-			assert.NotZero(t, last.Receipt.Hits)
-			assert.NotEmpty(t, last.Receipt.Unit)
-			assert.NotEmpty(t, last.Detail)
-			open, err := ReadJournal(path)
-			require.NoError(t, err)
-			assert.Empty(t, open)
-			assert.ErrorContains(t, in.Stop(t.Context(), "f-"+kind), "not in force")
-		})
-	}
-}
-
-// TestDeafTarget: where nothing happens, no kind may be seen biting.
-func TestDeafTarget(t *testing.T) {
-	for _, kind := range []string{"http-error", "http-lose-reply", "net-down", "net-latency", "net-reset", "net-timeout", "proc-kill", "proc-pause"} {
-		synctest.Test(t, func(t *testing.T) {
-			w := newWorld(t, "")
-			w.deaf = true
-			in, l, _ := newInjector(t, faults.Builtin(), w)
-			err := in.Start(t.Context(), specOf(kind))
-			time.Sleep(3 * time.Second) // on the bubble's clock: many looks
-			if kind == "proc-kill" || kind == "proc-pause" {
-				require.ErrorIs(t, err, context.DeadlineExceeded, kind)
-				assert.Equal(t, []record.FaultState{record.FaultIntent, record.FaultFailed, record.FaultReverted, record.FaultGone}, l.states(), kind)
-				return
-			}
-			require.NoError(t, err, kind)
-			require.NoError(t, in.StopAll(t.Context()))
-			assert.Equal(t, []record.FaultState{record.FaultIntent, record.FaultInjected, record.FaultReverted, record.FaultGone}, l.states(), kind)
-			assert.Equal(t, "never seen biting", l.last().Receipt.Note)
-			assert.Zero(t, l.last().Receipt.Hits)
-		})
-	}
+	return Spec{ID: "f-" + kind, Kind: kind, On: "a -> b", Seed: 7, Targets: []Target{{"a -> b", kind, 0, paramsFor(kind)}}}
 }
 
 func TestNeverBitingIsSaid(t *testing.T) {
-	w := newWorld(t, "")
+	w := newWorld()
 	w.quiet = true
 	in, l, _ := newInjector(t, faults.Builtin(), w)
 	require.NoError(t, in.Start(t.Context(), specOf("net-down")))
@@ -161,7 +101,7 @@ func TestNeverBitingIsSaid(t *testing.T) {
 }
 
 func TestStagesCarryOwnerLeaseAndSeed(t *testing.T) {
-	w := newWorld(t, "")
+	w := newWorld()
 	in, _, _ := newInjector(t, faults.Builtin(), w)
 	require.NoError(t, in.Start(t.Context(), specOf("net-down")))
 	st := w.load().Stages["f-net-down"]
@@ -169,36 +109,9 @@ func TestStagesCarryOwnerLeaseAndSeed(t *testing.T) {
 	require.NoError(t, in.StopAll(t.Context()))
 }
 
-// Two faults on one target can be undone in either order.
-func TestOverlap(t *testing.T) {
-	for _, pair := range [][2]string{{"net-latency", "net-down"}, {"http-error", "proc-pause"}, {"proc-pause", "proc-kill"}} {
-		for _, order := range [][2]int{{0, 1}, {1, 0}} {
-			w := newWorld(t, "")
-			before := w.snapshot(t)
-			in, _, path := newInjector(t, faults.Builtin(), w)
-			first := specOf(pair[0])
-			require.NoError(t, in.Start(t.Context(), first))
-			second := specOf(pair[1])
-			if pair[0] == "proc-pause" { // one fault at a time may claim a process
-				assert.ErrorContains(t, in.Start(t.Context(), second), "is stopped, expected running")
-				require.NoError(t, in.StopAll(t.Context()))
-				continue
-			}
-			require.NoError(t, in.Start(t.Context(), second))
-			for _, i := range order {
-				require.NoError(t, in.Stop(t.Context(), "f-"+pair[i]))
-			}
-			assert.Equal(t, before, w.snapshot(t))
-			open, err := ReadJournal(path)
-			require.NoError(t, err)
-			assert.Empty(t, open)
-		}
-	}
-}
-
 // A fault that ends by itself did not stand as long as planned.
 func TestFaultThatEndsEarlyIsReportedOnce(t *testing.T) {
-	w := newWorld(t, "")
+	w := newWorld()
 	in, l, _ := newInjector(t, faults.Builtin(), w)
 	require.NoError(t, in.Start(t.Context(), specOf("net-down")))
 	l.wait(t, record.FaultBiting)
@@ -212,7 +125,7 @@ func TestFaultThatEndsEarlyIsReportedOnce(t *testing.T) {
 }
 
 func TestGoneTargetIsReverted(t *testing.T) {
-	w := newWorld(t, "")
+	w := newWorld()
 	in, l, path := newInjector(t, faults.Builtin(), w)
 	require.NoError(t, in.Start(t.Context(), specOf("net-down")))
 	l.wait(t, record.FaultBiting)
@@ -228,7 +141,7 @@ func TestGoneTargetIsReverted(t *testing.T) {
 type scripted struct {
 	inject, revert func(ctx context.Context) error
 	active         bool
-	reverted       *[]string
+	reverted       *reverts
 }
 
 func (s *scripted) Describe() string { return "scripted" }
@@ -245,7 +158,7 @@ func (s *scripted) kind(name string) faults.Kind {
 		Name: name,
 		New:  func(func(any) error) (faults.Fault, error) { return s, nil },
 		Revert: func(ctx context.Context, x faults.Injection, _ json.RawMessage) error {
-			*s.reverted = append(*s.reverted, x.ID)
+			s.reverted.add(x.ID)
 			return s.revert(ctx)
 		},
 	}
@@ -253,63 +166,103 @@ func (s *scripted) kind(name string) faults.Kind {
 
 // on is a scripted fault on one target.
 func on(id, kind string) Spec {
-	return Spec{ID: id, Kind: kind, On: "a -> b", Targets: []Target{{Name: "a -> b"}}}
+	return Spec{ID: id, Kind: kind, On: "a -> b", Targets: []Target{{Name: "a -> b", Kind: kind}}}
 }
 
 func fine(context.Context) error { return nil }
 
+func hangs(ctx context.Context) error {
+	<-ctx.Done()
+	return context.Cause(ctx)
+}
+
+// reverts are the faults that were reverted.
+type reverts struct {
+	mu  sync.Mutex
+	ids []string
+}
+
+func (r *reverts) add(id string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ids = append(r.ids, id)
+}
+
+func (r *reverts) all() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.ids)
+}
+
 func TestFailedInjectIsRevertedEvenWhenInterrupted(t *testing.T) {
 	ctx, interrupt := context.WithCancel(t.Context())
-	var reverted []string
+	var reverted reverts
 	half := &scripted{reverted: &reverted, inject: func(ctx context.Context) error {
 		interrupt()
 		return context.Cause(ctx)
 	}, revert: func(ctx context.Context) error { return ctx.Err() }}
-	in, l, path := newInjector(t, faults.Registry{"half": half.kind("half")}, newWorld(t, ""))
+	in, l, path := newInjector(t, faults.Registry{"half": half.kind("half")}, newWorld())
 	err := in.Start(ctx, on("f1", "half"))
 	assert.ErrorIs(t, err, context.Canceled)
-	assert.Equal(t, []string{"f1"}, reverted)
+	assert.Equal(t, []string{"f1"}, reverted.all())
 	assert.Equal(t, []record.FaultState{record.FaultIntent, record.FaultFailed, record.FaultReverted, record.FaultGone}, l.states())
 	open, err := ReadJournal(path)
 	require.NoError(t, err)
 	assert.Empty(t, open)
 }
 
-// StopAll goes newest first, also when ctx is cancelled, and one that fails or
-// hangs does not keep the others.
+// Nothing of the second fault is done or noted, and the first goes on.
+func TestWhatAFaultHasToItselfIsRefusedToOthers(t *testing.T) {
+	in, _, path := newInjector(t, faults.Builtin(), newWorld())
+	pause, kill := specOf("proc-pause"), specOf("proc-kill")
+	require.NoError(t, in.Start(t.Context(), pause))
+	err := in.Start(t.Context(), kill)
+	assert.EqualError(t, err, "proc-kill needs the process of a -> b to itself, and so does proc-pause of fault f-proc-pause, which stands")
+	open, err := ReadJournal(path)
+	require.NoError(t, err)
+	require.Len(t, open, 1)
+	require.NoError(t, in.Stop(t.Context(), pause.ID))
+	require.NoError(t, in.Start(t.Context(), kill))
+	require.NoError(t, in.Stop(t.Context(), kill.ID))
+}
+
+// StopAll reverts also when ctx is cancelled, and one that fails or hangs does
+// not keep the others: all have one deadline.
 func TestStopAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var reverted []string
+		var reverted reverts
 		broken := errors.New("proxy does not answer")
 		reg := faults.Registry{}
 		for name, revert := range map[string]func(context.Context) error{
 			"ok": fine, "broken": func(context.Context) error { return broken },
-			"hangs": func(ctx context.Context) error { <-ctx.Done(); return context.Cause(ctx) },
+			"hangs": hangs, "hangs2": hangs,
 		} {
 			reg[name] = (&scripted{reverted: &reverted, inject: fine, revert: revert}).kind(name)
 		}
-		in, _, path := newInjector(t, reg, newWorld(t, ""))
-		for _, kind := range []string{"ok", "broken", "hangs"} {
+		in, _, path := newInjector(t, reg, newWorld())
+		for _, kind := range []string{"ok", "hangs2", "broken", "hangs"} {
 			require.NoError(t, in.Start(t.Context(), on(kind, kind)))
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
+		begun := time.Now()
 		err := in.StopAll(ctx)
+		assert.Equal(t, stopWithin, time.Since(begun))
 		assert.ErrorIs(t, err, broken)
 		assert.ErrorIs(t, err, context.DeadlineExceeded)
-		assert.Equal(t, []string{"hangs", "broken", "ok"}, reverted)
+		assert.ElementsMatch(t, []string{"hangs", "hangs2", "broken", "ok"}, reverted.all())
 		open, err := ReadJournal(path)
 		require.NoError(t, err)
-		require.Len(t, open, 2, "what failed stays open")
+		require.Len(t, open, 3, "what failed stays open")
 		assert.ErrorIs(t, in.StopAll(ctx), broken, "and is tried again")
 	})
 }
 
 func TestRevertedButSeenInForceIsAnError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var reverted []string
+		var reverted reverts
 		sticky := &scripted{reverted: &reverted, inject: fine, revert: fine, active: true}
-		in, l, _ := newInjector(t, faults.Registry{"sticky": sticky.kind("sticky")}, newWorld(t, ""))
+		in, l, _ := newInjector(t, faults.Registry{"sticky": sticky.kind("sticky")}, newWorld())
 		require.NoError(t, in.Start(t.Context(), on("f1", "sticky")))
 		assert.ErrorContains(t, in.StopAll(t.Context()), "not seen gone")
 		assert.Equal(t, record.FaultFailed, l.last().State)

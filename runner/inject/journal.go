@@ -44,6 +44,10 @@ type Journal struct {
 	mu    sync.Mutex
 	lines *record.LineFile
 	seq   uint64
+
+	// Mirror, if any, is given each line once it is on disk; Append fails with it.
+	// It is set before the first line.
+	Mirror func(Line) error
 }
 
 // OpenJournal opens or creates a journal for appending.
@@ -100,6 +104,11 @@ func (j *Journal) Append(l Line) error {
 		return fmt.Errorf("undo journal: %w", err)
 	}
 	j.seq++
+	if j.Mirror != nil {
+		if err := j.Mirror(l); err != nil {
+			return fmt.Errorf("undo journal: %w", err)
+		}
+	}
 	return nil
 }
 

@@ -15,12 +15,12 @@ import (
 // part is a fault on one of its targets. Every part has an undo of its own; the
 // fault bites when one of them does, and is gone when all are.
 type part struct {
-	id     string
-	name   string // of the target, as Find knows it
-	seed   uint64
-	fault  faults.Fault // kinds keep state: each part has its own
-	target faults.Target
-	undo   json.RawMessage
+	name  string // of the target, as Find knows it
+	step  int
+	kind  faults.Kind
+	fault faults.Fault // kinds keep state: each part has its own
+	x     faults.Injection
+	undo  json.RawMessage
 
 	receipt faults.Receipt // the fullest seen
 	stood   bool           // has been seen in force
@@ -28,7 +28,11 @@ type part struct {
 }
 
 func (in *Injector) part(j *injection, t Target) (*part, error) {
-	fault, err := j.kind.New(j.Decode)
+	kind, err := in.Registry.Kind(t.Kind)
+	if err != nil {
+		return nil, err
+	}
+	fault, err := kind.New(t.Decode)
 	if err != nil {
 		return nil, err
 	}
@@ -36,23 +40,31 @@ func (in *Injector) part(j *injection, t Target) (*part, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &part{id: j.ID, name: t.Name, seed: t.Seed, fault: fault, target: in.leased(j.kind, target)}, nil
+	x := faults.Injection{ID: j.ID, Target: target, Seed: j.Seed, Owner: in.Owner, Lease: in.Lease}
+	return &part{name: t.Name, step: t.Step, kind: kind, fault: fault, x: x}, nil
 }
 
-func (p *part) x() faults.Injection {
-	return faults.Injection{ID: p.id, Target: p.target, Seed: p.seed}
+// steps are the parts that are injected together, one step after the other.
+func (j *injection) steps() (steps [][]*part) {
+	for i, p := range j.parts {
+		if i == 0 || p.step != j.parts[i-1].step {
+			steps = append(steps, nil)
+		}
+		steps[len(steps)-1] = append(steps[len(steps)-1], p)
+	}
+	return steps
 }
 
 // each does something to all parts at once: processes that are started again
 // may need each other to become ready. An error names its target where there
 // are several.
-func (j *injection) each(do func(*part) error) error {
-	if len(j.parts) == 1 {
-		return do(j.parts[0])
+func each(parts []*part, do func(*part) error) error {
+	if len(parts) == 1 {
+		return do(parts[0])
 	}
-	errs := make([]error, len(j.parts))
+	errs := make([]error, len(parts))
 	var all sync.WaitGroup
-	for i, p := range j.parts {
+	for i, p := range parts {
 		all.Go(func() {
 			if err := do(p); err != nil {
 				errs[i] = fmt.Errorf("%s: %w", p.name, err)
@@ -67,7 +79,7 @@ func (j *injection) each(do func(*part) error) error {
 // earlier one because the fault has ended, leaves the last one: the fault has
 // bitten as far as was seen.
 func (p *part) look(ctx context.Context) {
-	e, err := p.fault.Observe(ctx, p.x())
+	e, err := p.fault.Observe(ctx, p.x)
 	if err != nil {
 		return
 	}
@@ -78,16 +90,17 @@ func (p *part) look(ctx context.Context) {
 	p.stood = p.stood || e.Active
 }
 
-// sum is what all parts together have affected.
+// sum is what all parts together have affected. Where they count different
+// things, the note says how many of each.
 func sum(parts []*part) faults.Receipt {
-	total := parts[0].receipt
-	total.Items = slices.Clone(total.Items)
-	notes := []string{total.Note}
-	for _, p := range parts[1:] {
+	var total faults.Receipt
+	var units, notes []string
+	hits := map[string]uint64{}
+	for _, p := range parts {
 		r := p.receipt
 		total.Hits += r.Hits
-		if total.Unit == "" {
-			total.Unit = r.Unit
+		if hits[r.Unit] += r.Hits; r.Unit != "" && !slices.Contains(units, r.Unit) {
+			units = append(units, r.Unit)
 		}
 		if total.First.IsZero() || !r.First.IsZero() && r.First.Before(total.First) {
 			total.First = r.First
@@ -100,6 +113,12 @@ func sum(parts []*part) faults.Receipt {
 			notes = append(notes, r.Note)
 		}
 	}
-	total.Note = strings.Trim(strings.Join(notes, "; "), "; ")
+	if total.Unit = strings.Join(units, " and "); len(units) > 1 {
+		for i, unit := range units {
+			units[i] = fmt.Sprintf("%d %s", hits[unit], unit)
+		}
+		notes = slices.Insert(notes, 0, strings.Join(units, ", "))
+	}
+	total.Note = strings.Join(notes, "; ")
 	return total
 }

@@ -5,46 +5,56 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"squall/faults"
 	"squall/runner/record"
 )
 
-// Stop reverts one fault and returns when it is seen gone. After an error the
-// fault is kept, and Stop may be called again.
-func (in *Injector) Stop(ctx context.Context, id string) error {
+// Stop reverts these faults, all at once, and returns when they are seen gone.
+// After an error what failed is kept, and Stop may be called again.
+func (in *Injector) Stop(ctx context.Context, ids ...string) error {
+	var chosen []*injection
 	in.mu.Lock()
-	i := slices.IndexFunc(in.active, func(o *injection) bool { return o.ID == id })
-	if i < 0 {
-		in.mu.Unlock()
-		return fmt.Errorf("fault %s is not in force", id)
+	for _, id := range ids {
+		i := slices.IndexFunc(in.active, func(o *injection) bool { return o.ID == id })
+		if i < 0 {
+			in.mu.Unlock()
+			return fmt.Errorf("fault %s is not in force", id)
+		}
+		chosen = append(chosen, in.active[i])
 	}
-	j := in.active[i]
 	in.mu.Unlock()
-	return in.stop(ctx, j)
+	return in.stopThese(ctx, chosen)
 }
 
-// StopAll reverts whatever stands, newest first. That ctx is cancelled does not
-// keep it from doing so: each fault has a deadline of its own, so that one that
-// fails or hangs does not keep the others from being reverted.
+// StopAll reverts whatever stands. That ctx is cancelled does not keep it from
+// doing so: it has a deadline of its own.
 func (in *Injector) StopAll(ctx context.Context) error {
 	in.mu.Lock()
 	all := slices.Clone(in.active)
 	in.mu.Unlock()
-	var errs []error
-	for _, j := range slices.Backward(all) {
-		if err := in.stopWithin(context.WithoutCancel(ctx), j); err != nil {
-			errs = append(errs, fmt.Errorf("fault %s: %w", j.ID, err))
-		}
-	}
-	return errors.Join(errs...)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
+	defer cancel()
+	return in.stopThese(ctx, all)
 }
 
-func (in *Injector) stopWithin(ctx context.Context, j *injection) error {
-	ctx, cancel := context.WithTimeout(ctx, stopWithin)
-	defer cancel()
-	return in.stop(ctx, j)
+// stopThese reverts them at once: undoing is free of order, one that fails or
+// hangs does not keep the others, and a process that is started again may need
+// a link that another fault holds to become ready.
+func (in *Injector) stopThese(ctx context.Context, these []*injection) error {
+	errs := make([]error, len(these))
+	var all sync.WaitGroup
+	for i, j := range these {
+		all.Go(func() {
+			if err := in.stop(ctx, j); err != nil {
+				errs[i] = fmt.Errorf("fault %s: %w", j.ID, err)
+			}
+		})
+	}
+	all.Wait()
+	return errors.Join(errs...)
 }
 
 func (in *Injector) stop(ctx context.Context, j *injection) error {
@@ -74,8 +84,8 @@ func (in *Injector) undo(ctx context.Context, j *injection) error {
 	if j.state == record.FaultInjected {
 		j.note("never seen biting")
 	}
-	err := j.each(func(p *part) error {
-		if err := j.kind.Revert(ctx, p.x(), p.undo); err != nil && !errors.Is(err, faults.ErrGone) {
+	err := each(j.parts, func(p *part) error {
+		if err := p.kind.Revert(ctx, p.x, p.undo); err != nil && !errors.Is(err, faults.ErrGone) {
 			return fmt.Errorf("revert: %w", err)
 		}
 		return in.Journal.Append(j.line(p, StepReverted))
@@ -88,7 +98,7 @@ func (in *Injector) undo(ctx context.Context, j *injection) error {
 			return err
 		}
 	}
-	return j.each(func(p *part) error { return p.awaitGone(ctx) })
+	return each(j.parts, func(p *part) error { return p.awaitGone(ctx) })
 }
 
 func (j *injection) note(s string) {
@@ -103,7 +113,7 @@ func (p *part) awaitGone(ctx context.Context) error {
 	tick := time.NewTicker(observeSoon)
 	defer tick.Stop()
 	for {
-		e, err := p.fault.Observe(ctx, p.x())
+		e, err := p.fault.Observe(ctx, p.x)
 		if errors.Is(err, faults.ErrGone) || err == nil && !e.Active {
 			return nil
 		}

@@ -70,12 +70,12 @@ func (in *Injector) observe(ctx context.Context, j *injection) {
 func (in *Injector) look(ctx context.Context, j *injection) {
 	ctx, cancel := context.WithTimeout(ctx, lookWithin)
 	defer cancel()
-	_ = j.each(func(p *part) error { p.look(ctx); return nil })
+	_ = each(j.parts, func(p *part) error { p.look(ctx); return nil })
 	j.receipt = sum(j.parts)
 	if j.receipt.Hits > 0 && j.state == record.FaultInjected {
 		_ = in.advance(j, record.FaultBiting) // allowed from injected
 	}
-	if i := slices.IndexFunc(j.parts, func(p *part) bool { return p.fell }); i >= 0 && !j.fell && !j.kind.Transient {
+	if i := slices.IndexFunc(j.parts, func(p *part) bool { return p.fell && !p.kind.Transient }); i >= 0 && !j.fell {
 		j.fell = true
 		in.report(j, record.FaultFailed, fallen(j, j.parts[i]))
 	}

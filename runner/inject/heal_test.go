@@ -1,0 +1,44 @@
+package inject
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"squall/faults"
+)
+
+func TestHealGoesOnAfterAnErrorAndAcceptsWhatIsGone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "undo.ndjson")
+	j, err := OpenJournal(path)
+	require.NoError(t, err)
+	for _, id := range []string{"one", "two", "three"} {
+		require.NoError(t, j.Append(Line{ID: id, Kind: "net-down", On: id, Step: StepIntent, Undo: json.RawMessage(`{"stage":"` + id + `"}`)}))
+	}
+	require.NoError(t, j.Close())
+	w := newWorld()
+	unreachable := errors.New("unreachable")
+	find := func(on string, _ json.RawMessage) (faults.Target, error) {
+		switch on {
+		case "two":
+			return nil, unreachable
+		case "three":
+			return nil, fmt.Errorf("environment: %w", faults.ErrGone)
+		}
+		return w, nil
+	}
+	var said []string
+	err = Heal(t.Context(), path, faults.Builtin(), find, func(s string) { said = append(said, s) })
+	assert.EqualError(t, err, "fault two (net-down on two): unreachable")
+	assert.ErrorIs(t, err, unreachable)
+	assert.Equal(t, []string{"three net-down on three: gone with its system", "one net-down on one: reverted"}, said)
+	open, err := ReadJournal(path)
+	require.NoError(t, err)
+	require.Len(t, open, 1)
+	assert.Equal(t, "two", open[0].ID)
+}
