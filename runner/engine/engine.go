@@ -36,15 +36,19 @@ type Config struct {
 	// Heal reverts what the journal leaves open, as another process would.
 	Heal  func(context.Context) error
 	Lease time.Duration
+	// Traces ends the receiver of the system's traces, once the system has ended; nil: there is none.
+	Traces func(context.Context) error
 }
 
 // Times the engine allows, each a bound on something that normally takes far less.
 const (
 	upWithin     = 60 * time.Second
+	composeUp    = 3 * time.Minute  // containers are made first, and images may have to be
 	flowWithin   = 20 * time.Second // k6 start to first sample
 	undoWithin   = 30 * time.Second
 	downWithin   = 20 * time.Second
 	settleWithin = 12 * time.Second
+	tracesWithin = 2 * time.Second
 	loadMargin   = 10 * time.Minute // k6 is told to run this much longer than planned; it is always stopped, and dies with us
 )
 
@@ -63,6 +67,7 @@ type engine struct {
 	obs      observers
 	events   sync.WaitGroup
 	looks    *time.Ticker // at the record, one for all phases
+	asked    time.Time    // when the judge was last asked whether a phase may end
 	died     chan string  // a process of ours that must not end has ended
 }
 
@@ -70,19 +75,10 @@ type engine struct {
 // is also in the record; the error is about the record itself. However it ends,
 // nothing it started is left.
 func Run(ctx context.Context, cfg Config) (record.End, error) {
-	e := &engine{Config: cfg, died: make(chan string, 1)}
-	run, err := record.Open(cfg.Record.Dir())
+	e, err := newEngine(cfg)
 	if err != nil {
 		return record.End{}, err
 	}
-	e.run = run
-	e.injector = &inject.Injector{
-		Registry: cfg.Registry, Find: cfg.Env.Target, Journal: cfg.Journal, Locator: cfg.Env.Locator, Owner: cfg.Owner, Lease: cfg.Lease,
-		// A transition that cannot be written shows as a gap of the record.
-		Report: func(f record.Fault) { _ = cfg.Record.Append(record.TypeFault, f) },
-	}
-
-	e.looks = time.NewTicker(look)
 	defer e.looks.Stop()
 	runErr := e.experiment(ctx)
 	end := e.finish(ctx, runErr)
@@ -101,26 +97,30 @@ func (e *engine) experiment(ctx context.Context) error {
 	if err := e.startLoad(ctx); err != nil {
 		return err
 	}
-	if err := e.phase(ctx, plan.Warmup, e.hold(nil)); err != nil {
+	if err := e.phase(ctx, plan.Warmup, e.timeline(nil)); err != nil {
 		return err
 	}
-	if err := e.phase(ctx, plan.Baseline, e.hold(nil)); err != nil {
+	if err := e.phase(ctx, plan.Baseline, e.timeline(nil)); err != nil {
 		return err
 	}
 	if err := e.steady(ctx); err != nil {
 		return err
 	}
-	if err := e.phase(ctx, plan.FaultOn, e.faults); err != nil {
+	if err := e.phase(ctx, plan.FaultOn, e.timeline(e.settled)); err != nil {
 		return err
 	}
-	if err := e.phase(ctx, plan.Recovery, e.hold(e.recovered)); err != nil {
+	if err := e.phase(ctx, plan.Recovery, e.timeline(e.recovered)); err != nil {
 		return err
 	}
 	return e.phase(ctx, plan.Settle, e.settle)
 }
 
 func (e *engine) boot(ctx context.Context) error {
-	up, cancel := context.WithTimeout(ctx, upWithin)
+	within := upWithin
+	if e.System.Spec.Target == spec.TargetCompose {
+		within = composeUp
+	}
+	up, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	if err := e.Env.Up(up); err != nil {
 		return fmt.Errorf("start system: %w", err)
@@ -138,7 +138,9 @@ func (e *engine) phase(ctx context.Context, name string, do func(context.Context
 	if err := e.Record.Append(record.TypePhase, record.Phase{Name: name, Event: "start"}); err != nil {
 		return err
 	}
+	watches := e.startWatches(ctx, name)
 	err := do(ctx, e.Plan.Phase(name))
+	watches.end(err != nil)
 	return errors.Join(err, e.Record.Append(record.TypePhase, record.Phase{Name: name, Event: "end"}))
 }
 

@@ -62,15 +62,18 @@ spec:
     - {id: answered, promql: 'sum(served_total{job="front"})', during: recovery, atLeast: 10, minSamples: 1}
 `
 
-// instancesConfig is a run on real processes behind real proxies.
-func instancesConfig(t *testing.T) Config {
+func instancesConfig(t *testing.T) Config { return configOf(t, instancesScenario) }
+
+// configOf is a run of a scenario on real processes behind real proxies.
+func configOf(t *testing.T, scenario string) Config {
 	t.Helper()
 	dir := t.TempDir()
 	declared, problems := spec.ParseSystem(filepath.Join(dir, "system.yaml"), []byte(strings.ReplaceAll(instancesSystem, "PROGRAM", os.Args[0])))
 	require.Empty(t, problems)
 	sys, problems := declared.With()
 	require.Empty(t, problems)
-	sc, problems := spec.Parse("pool.yaml", []byte(instancesScenario))
+	sys.SLOs = map[string]spec.SLO{"answered": {Name: "answered", Target: 0.99, Bad: "sum(refused_total)", Total: `sum(served_total{job="front"})`}}
+	sc, problems := spec.Parse("pool.yaml", []byte(scenario))
 	require.Empty(t, problems)
 	p, problems := plan.Compile(sc, sys, plan.Options{Seed: 1, Registry: faults.Builtin()})
 	require.Empty(t, problems)

@@ -32,17 +32,30 @@ func (e *engine) finish(ctx context.Context, runErr error) record.End {
 	e.obs.stop()
 	down := e.down(ctx)
 	if down != nil {
-		end.Dirty = append(end.Dirty, fmt.Sprintf("end system: %v", down))
+		end.Dirty = append(end.Dirty, mended("end system: %v", down))
 	}
 	e.settleUndo(ctx, &end, undone)
 	if compared != nil {
 		if down != nil {
-			end.Dirty = append(end.Dirty, compared.Error())
+			end.Dirty = append(end.Dirty, mended("%v", compared))
 		}
 		fail(&end, compared)
 	}
 	e.events.Wait()
+	e.endTraces(ctx)
 	return end
+}
+
+// endTraces waits for the spans that the services sent as they ended.
+func (e *engine) endTraces(ctx context.Context) {
+	if e.Traces == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, tracesWithin)
+	defer cancel()
+	if err := e.Traces(ctx); err != nil {
+		e.note("warn", "%v", err)
+	}
 }
 
 // settleUndo: what could not be reverted may have gone with its system, which
@@ -54,7 +67,7 @@ func (e *engine) settleUndo(ctx context.Context, end *record.End, undone error) 
 	ctx, cancel := context.WithTimeout(ctx, undoWithin)
 	defer cancel()
 	if err := e.Heal(ctx); err != nil {
-		end.Dirty = append(end.Dirty, fmt.Sprintf("revert: %v", err))
+		end.Dirty = append(end.Dirty, mended("revert: %v", err))
 	}
 	fail(end, fmt.Errorf("revert: %w", undone))
 }
@@ -71,7 +84,7 @@ func reason(ctx context.Context, err error) string {
 	switch {
 	case err == nil:
 		return record.EndDone
-	case errors.Is(err, errGuardrail):
+	case errors.Is(err, errGuardrail), errors.Is(err, ErrAborted):
 		return record.EndAborted
 	case errors.Is(err, errNotSteady):
 		return record.EndNotSteady
@@ -111,13 +124,21 @@ func (e *engine) bystanders() (names []string) {
 	return names
 }
 
+// mended says what is not as before, and the command that mends it: heal ends
+// what is left of the system, reverts what the journal leaves open, removes what
+// the system leaves on the machine, and names what it cannot do. Until then no
+// other run begins.
+func mended(format string, args ...any) string {
+	return fmt.Sprintf(format, args...) + "; mend it: squall heal"
+}
+
 func differences(before, after map[string]string) []string {
 	var out []string
 	keys := maps.Clone(before)
 	maps.Copy(keys, after)
 	for _, k := range slices.Sorted(maps.Keys(keys)) {
 		if before[k] != after[k] {
-			out = append(out, fmt.Sprintf("%s: was %q, is %q", k, before[k], after[k]))
+			out = append(out, mended("%s: was %q, is %q", k, before[k], after[k]))
 		}
 	}
 	return out

@@ -17,9 +17,9 @@ func TestDifferences(t *testing.T) {
 	before := map[string]string{"process a": "running", "stages of a.b": "", "proxy a.b": "enabled"}
 	assert.Empty(t, differences(before, map[string]string{"process a": "running", "stages of a.b": "", "proxy a.b": "enabled"}))
 	assert.Equal(t, []string{
-		`process a: was "running", is "stopped"`,
-		`proxy a.b: was "enabled", is ""`,
-		`stages of a.b: was "", is "foreign"`,
+		`process a: was "running", is "stopped"; mend it: squall heal`,
+		`proxy a.b: was "enabled", is ""; mend it: squall heal`,
+		`stages of a.b: was "", is "foreign"; mend it: squall heal`,
 	}, differences(before, map[string]string{"process a": "stopped", "stages of a.b": "foreign"}))
 }
 

@@ -56,8 +56,8 @@ func TestBooksAreReadFromAnyInstance(t *testing.T) {
 }
 
 func TestInjectionHasThePlansTargets(t *testing.T) {
-	f := plan.Fault{ID: "f", Kind: "net-down", On: "b -> a", Targets: []plan.Target{{Name: "b -> a-1", Seed: 1}, {Name: "b -> a-2", Seed: 2}}}
+	f := plan.Fault{ID: "f", Kind: "zone-loss", On: "z", Seed: 5, Targets: []plan.Target{{Name: "b -> a-1", Kind: "net-down"}, {Name: "a-2", Kind: "proc-kill", Step: 1}}}
 	assert.Equal(t, inject.Spec{
-		ID: "f", Kind: "net-down", On: "b -> a", Targets: []inject.Target{{Name: "b -> a-1", Seed: 1}, {Name: "b -> a-2", Seed: 2}},
+		ID: "f", Kind: "zone-loss", On: "z", Seed: 5, Targets: []inject.Target{{Name: "b -> a-1", Kind: "net-down"}, {Name: "a-2", Kind: "proc-kill", Step: 1}},
 	}, injection(f))
 }

@@ -21,21 +21,25 @@ func (s sink) Lost(n uint64)                      { s.w.Lost(record.Metrics, n) 
 
 // startLoad starts k6 and returns when its first data has arrived.
 func (e *engine) startLoad(ctx context.Context) error {
+	var stages []record.Stage
+	for _, s := range e.Plan.Load.Stages {
+		stages = append(stages, record.Stage{At: s.At, Arrival: s.PerSecond})
+	}
 	env := maps.Clone(e.Env.ClientEnv())
 	maps.Copy(env, e.Scenario.Spec.Load.Env)
 	gen, err := load.Start(load.Config{
 		Binary: e.K6, Script: e.Script, Env: env,
-		Arrival: e.Plan.Load.PerSecond, Duration: e.Plan.Load.Longest + loadMargin,
+		Arrival: e.Plan.Load.PerSecond, Stages: stages, Duration: e.Plan.Load.Longest + loadMargin,
 		Seed: plan.SeedFor(e.Plan.Seed, "load"),
 	}, sink{e.Record})
 	if err != nil {
 		return fmt.Errorf("start load: %w", err)
 	}
 	e.gen = gen
-	_ = e.Record.Append(record.TypeLoad, record.Load{Event: "started", Script: e.Plan.Load.Script, Arrival: e.Plan.Load.PerSecond})
+	_ = e.Record.Append(record.TypeLoad, record.Load{Event: "started", Script: e.Plan.Load.Script, Arrival: e.Plan.Load.PerSecond, Stages: stages})
 	select {
 	case <-gen.Flowing():
-		return e.Record.Append(record.TypeLoad, record.Load{Event: "flowing", Arrival: e.Plan.Load.PerSecond})
+		return e.Record.Append(record.TypeLoad, record.Load{Event: "flowing", Arrival: e.Plan.Load.PerSecond, Stages: stages})
 	case <-gen.Done():
 		return fmt.Errorf("load ended before it began: %w", gen.Err())
 	case <-time.After(flowWithin):

@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"squall/faults/proxy"
 	"squall/runner/record"
 	"squall/runner/targets/process"
@@ -42,7 +44,7 @@ func TestMain(m *testing.M) {
 			syscall.Exit(code) // os.Exit sleeps for a second under the race detector
 		}
 	}
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(m)
 }
 
 func roleProxy(args []string) error { // --listen ADDR
@@ -63,11 +65,11 @@ func roleServe(args []string) error {
 	if urls := os.Getenv("NEXT_URL"); urls != "" {
 		next = strings.Split(urls, ",")
 	}
-	var served atomic.Int64
+	var served, refused atomic.Int64
 	mux := http.NewServeMux()
 	mux.HandleFunc("/ready", func(http.ResponseWriter, *http.Request) {})
 	mux.HandleFunc("/metrics", func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprintf(w, "# TYPE served_total counter\nserved_total %d\n", served.Load())
+		fmt.Fprintf(w, "# TYPE served_total counter\nserved_total %d\n# TYPE refused_total counter\nrefused_total %d\n", served.Load(), refused.Load())
 	})
 	mux.HandleFunc("/audit", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintf(w, `[{"key":"opening","id":%q,"effect":1,"state":"done"}]`, os.Getenv("DATA"))
@@ -81,6 +83,7 @@ func roleServe(args []string) error {
 			}
 		}
 		if len(next) > 0 {
+			refused.Add(1)
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
 	})
@@ -135,7 +138,7 @@ func roleGenerator([]string) error {
 			syscall.Exit(105)
 		case <-tick.C:
 		}
-		op := record.Operation{At: time.Now().UnixNano(), Name: "work", ID: fmt.Sprintf("op-%d", n), Outcome: record.OK}
+		op := record.Operation{At: time.Now().UnixNano(), Name: "work", ID: fmt.Sprintf("op-%d", n), First: true, Outcome: record.OK}
 		if ask(context.Background(), fronts[n%len(fronts)], op.ID) != nil {
 			op.Outcome = record.Failed
 		}

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,6 +18,9 @@ import (
 
 // scrapeEvery is the distance of two looks at a metrics endpoint.
 const scrapeEvery = 250 * time.Millisecond
+
+// machineEvery is the distance of two looks at the machine.
+const machineEvery = time.Second
 
 // observers are the goroutines that write the record while a run goes on.
 // stop ends them and waits.
@@ -44,6 +48,9 @@ func (e *engine) observe(ctx context.Context) error {
 	e.obs.wg.Go(func() { e.heartbeat(ctx) })
 	scraper := metrics.NewScraper(e.scrapeTargets(), scrapeEvery, func(s record.Scrape) error { return e.Record.Put(record.Metrics, s) })
 	e.obs.wg.Go(func() { scraper.Run(ctx) })
+	e.obs.wg.Go(func() {
+		metrics.Machine(ctx, machineEvery, func(s record.Scrape) error { return e.Record.Put(record.Metrics, s) })
+	})
 	return nil
 }
 
@@ -62,6 +69,7 @@ func (e *engine) copyWire(ctx context.Context, wire io.ReadCloser) {
 	defer wire.Close()
 	lines := bufio.NewScanner(wire)
 	lines.Buffer(nil, 1<<20)
+	lines.Split(wholeLines)
 	for lines.Scan() {
 		if len(lines.Bytes()) == 0 {
 			continue // keeps the connection alive
@@ -79,6 +87,15 @@ func (e *engine) copyWire(ctx context.Context, wire io.ReadCloser) {
 		e.Record.Lost(record.Wire, 1)
 		e.note("error", "the proxies' wire log ended early: %v", lines.Err())
 	}
+}
+
+// wholeLines splits as bufio.ScanLines does, but leaves out a last line without
+// an end: a stream that is cut must not leave half an exchange in the record.
+func wholeLines(data []byte, _ bool) (advance int, line []byte, err error) {
+	if i := bytes.IndexByte(data, '\n'); i >= 0 {
+		return i + 1, data[:i], nil
+	}
+	return 0, nil, nil
 }
 
 // heartbeat renews the leases three times per lease.
@@ -105,7 +122,7 @@ func (e *engine) observeEvents() {
 	events := e.Env.Events()
 	e.events.Go(func() {
 		for ev := range events {
-			if (ev.Service == targets.ProxyProcess || ev.Service == targets.SupervisorProcess) && ev.Event == "exited" {
+			if slices.Contains([]string{targets.ProxyProcess, targets.SupervisorProcess, targets.DiskProcess}, ev.Service) && ev.Event == "exited" {
 				select {
 				case e.died <- ev.Service + " ended: " + ev.Detail:
 				default:

@@ -20,11 +20,16 @@ type Run struct {
 	Faults     []FaultEvent
 	Processes  []ProcessEvent
 	Loads      []LoadEvent
+	Probes     []ProbeEvent
+	Steps      []StepEvent
 	Notes      []NoteEvent
+	Marks      []MarkEvent
+	Watches    []WatchEvent
 	Scrapes    []Scrape
 	Exchanges  []Exchange
 	Operations []Operation
 	Audit      []AuditRow
+	Spans      []TraceSpan
 
 	End  *End          // nil while the run goes on, or if it died
 	Last time.Duration // T of the newest entry of the main stream
@@ -61,19 +66,59 @@ type LoadEvent struct {
 	Load
 }
 
+// ProbeEvent is a probe with the instant at which its answer was there.
+type ProbeEvent struct {
+	T time.Duration
+	Probe
+}
+
+// Asked is the instant at which the probe was sent.
+func (p ProbeEvent) Asked() time.Duration { return p.T - time.Duration(p.Took) }
+
+// StepEvent is a state of a step with its instant.
+type StepEvent struct {
+	T time.Duration
+	Step
+}
+
 // NoteEvent is a note with its instant.
 type NoteEvent struct {
 	T time.Duration
 	Note
 }
 
+// MarkEvent is a mark with its instant.
+type MarkEvent struct {
+	T time.Duration
+	Mark
+}
+
+// WatchEvent is a watch with its instant.
+type WatchEvent struct {
+	T time.Duration
+	Watch
+}
+
 // Open reads a run directory, finished or not. Call Refresh to read on.
 func Open(dir string) (*Run, error) {
 	r := &Run{Dir: dir, tails: map[Stream]*tail{}}
-	for _, s := range []Stream{Main, Metrics, Wire, Ops, Audit} {
-		r.tails[s] = &tail{path: path(dir, s)}
+	for _, s := range append([]Stream{Main}, bulk...) {
+		r.tails[s] = &tail{path: path(dir, s), optional: s == Spans}
 	}
 	if err := r.Refresh(); err != nil {
+		return nil, err
+	}
+	if len(r.Entries) == 0 {
+		return nil, fmt.Errorf("record: %s: no header, not a run directory", dir)
+	}
+	return r, nil
+}
+
+// OpenMain reads the main stream alone, which is small however long the others
+// are. Gaps in those it does not see.
+func OpenMain(dir string) (*Run, error) {
+	r := &Run{Dir: dir, tails: map[Stream]*tail{Main: {path: path(dir, Main)}}, checked: true}
+	if err := r.tails[Main].lines(r.entry); err != nil {
 		return nil, err
 	}
 	if len(r.Entries) == 0 {
@@ -92,6 +137,7 @@ func (r *Run) Refresh() error {
 		r.tails[Wire].lines(into(&r.Exchanges)),
 		r.tails[Ops].lines(into(&r.Operations)),
 		r.tails[Audit].lines(into(&r.Audit)),
+		r.tails[Spans].lines(into(&r.Spans)),
 		r.checkTotals(),
 	)
 }
@@ -158,6 +204,30 @@ func (r *Run) dispatch(e Entry) error {
 			return err
 		}
 		r.Loads = append(r.Loads, v)
+	case TypeProbe:
+		v := ProbeEvent{T: e.T}
+		if err := json.Unmarshal(e.Data, &v.Probe); err != nil {
+			return err
+		}
+		r.Probes = append(r.Probes, v)
+	case TypeStep:
+		v := StepEvent{T: e.T}
+		if err := json.Unmarshal(e.Data, &v.Step); err != nil {
+			return err
+		}
+		r.Steps = append(r.Steps, v)
+	case TypeMark:
+		v := MarkEvent{T: e.T}
+		if err := json.Unmarshal(e.Data, &v.Mark); err != nil {
+			return err
+		}
+		r.Marks = append(r.Marks, v)
+	case TypeWatch:
+		v := WatchEvent{T: e.T}
+		if err := json.Unmarshal(e.Data, &v.Watch); err != nil {
+			return err
+		}
+		r.Watches = append(r.Watches, v)
 	case TypeNote:
 		v := NoteEvent{T: e.T}
 		if err := json.Unmarshal(e.Data, &v.Note); err != nil {
@@ -168,7 +238,7 @@ func (r *Run) dispatch(e Entry) error {
 		r.End = &End{}
 		return json.Unmarshal(e.Data, r.End)
 	}
-	return nil // probes and types of later formats stay in Entries
+	return nil // types of later formats stay in Entries
 }
 
 func (r *Run) phase(t time.Duration, p Phase) {
@@ -223,8 +293,11 @@ func (r *Run) checkTotals() error {
 		return nil
 	}
 	r.checked = true
-	for _, s := range []Stream{Metrics, Wire, Ops, Audit} {
+	for _, s := range bulk {
 		want, ok := r.End.Streams[s]
+		if !ok && s == Spans {
+			continue // a run of before there were any
+		}
 		if !ok {
 			r.Gaps = append(r.Gaps, fmt.Sprintf("the end entry does not name stream %s", s))
 			continue
@@ -244,10 +317,15 @@ type tail struct {
 	path string
 	off  int64
 	n    uint64
+
+	optional bool // there may be no such file
 }
 
 func (t *tail) lines(each func([]byte) error) error {
 	f, err := os.Open(t.path)
+	if t.optional && errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("record: %w", err)
 	}

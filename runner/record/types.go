@@ -22,7 +22,11 @@ const (
 	Wire    Stream = "wire"
 	Ops     Stream = "ops"
 	Audit   Stream = "audit"
+	Spans   Stream = "spans"
 )
+
+// bulk are all streams but the main one.
+var bulk = []Stream{Metrics, Wire, Ops, Audit, Spans}
 
 // Type says what an entry of the main stream holds.
 type Type string
@@ -35,7 +39,10 @@ const (
 	TypeProcess Type = "process" // Process
 	TypeLoad    Type = "load"    // Load
 	TypeProbe   Type = "probe"   // Probe
+	TypeStep    Type = "step"    // Step
 	TypeNote    Type = "note"    // Note
+	TypeMark    Type = "mark"    // Mark
+	TypeWatch   Type = "watch"   // Watch
 	TypeEnd     Type = "end"     // End, always the last entry
 )
 
@@ -45,6 +52,7 @@ type Entry struct {
 	T    time.Duration   `json:"t"` // since run start, monotonic, nanoseconds
 	Type Type            `json:"type"`
 	Data json.RawMessage `json:"data"`
+	Prev string          `json:"prev,omitempty"` // SHA-256 of the line before, in hexadecimal; of the first entry: absent
 }
 
 // Header opens a run.
@@ -127,24 +135,75 @@ type Process struct {
 type Load struct {
 	Event   string  `json:"event"`             // started, flowing, stopped
 	Script  string  `json:"script,omitempty"`  // as the scenario names it
-	Arrival float64 `json:"arrival,omitempty"` // iterations per second asked for
+	Arrival float64 `json:"arrival,omitempty"` // iterations per second asked for, before the first stage
+	Stages  []Stage `json:"stages,omitempty"`  // changes of that
 	Code    int     `json:"code,omitempty"`    // exit code when stopped
 	Error   string  `json:"error,omitempty"`
 }
 
-// Probe is one look at the system from outside the load.
-type Probe struct {
-	Name  string  `json:"name"`
-	OK    bool    `json:"ok"`
-	Value float64 `json:"value,omitempty"`
-	Note  string  `json:"note,omitempty"`
+// Stage is a change of the arrival rate.
+type Stage struct {
+	At      time.Duration `json:"at"`      // after the first iteration
+	Arrival float64       `json:"arrival"` // iterations per second from then on
 }
+
+// Probe is one look at the system from outside the load. Its entry is written
+// when the answer is there.
+type Probe struct {
+	Name   string            `json:"name"`             // the assertion that wants it, or "books SOURCE"
+	On     string            `json:"on,omitempty"`     // instance or edge that was asked
+	OK     bool              `json:"ok"`               // there was an answer, whatever it said
+	Value  float64           `json:"value,omitempty"`  // rows of books, HTTP status, exit code, result of a query
+	Took   int64             `json:"took,omitempty"`   // nanoseconds
+	Header map[string]string `json:"header,omitempty"` // of an HTTP reply
+	Text   string            `json:"text,omitempty"`   // body, output or result, its first 16 KiB
+	Note   string            `json:"note,omitempty"`   // why there was none
+}
+
+// Step is something the scenario did to the system, such as a release.
+type Step struct {
+	ID    string    `json:"id"`
+	Does  string    `json:"does"` // in words
+	State StepState `json:"state"`
+	Text  string    `json:"text,omitempty"`  // what came back
+	Error string    `json:"error,omitempty"` // why it failed
+}
+
+// StepState is how far a step is.
+type StepState string
+
+// The states of a step.
+const (
+	StepBegun  StepState = "begun"
+	StepDone   StepState = "done"
+	StepFailed StepState = "failed"
+)
 
 // Note is a remark by the runner or a person.
 type Note struct {
 	Author string `json:"author,omitempty"`
 	Level  string `json:"level,omitempty"` // info, warn, error
 	Text   string `json:"text"`
+}
+
+// Mark is something a person did or decided on a game day, or that was seen
+// there: what is more than a note.
+type Mark struct {
+	What   string `json:"what"`             // such as go, detected, acknowledged, mitigated, did, abort, signal
+	Author string `json:"author,omitempty"` // who; empty: squall
+	Step   string `json:"step,omitempty"`   // of the day, that it belongs to
+	On     string `json:"on,omitempty"`     // such as a playbook or a signal
+	N      int    `json:"n,omitempty"`      // which step of a playbook, from 1
+	Text   string `json:"text,omitempty"`
+}
+
+// Watch is how a guardrail or a signal of a game day stood at an instant.
+type Watch struct {
+	ID       string `json:"id"`
+	Group    string `json:"group"`    // guardrail or signal
+	State    string `json:"state"`    // kept, crossed, or unclear where there is no data
+	Bound    string `json:"bound"`    // what is kept, "at least 20%"
+	Measured string `json:"measured"` // "99.7%", or why it is unclear
 }
 
 // How a run ended.
@@ -169,6 +228,7 @@ type End struct {
 type Totals struct {
 	Lines   uint64 `json:"lines"`
 	Dropped uint64 `json:"dropped,omitempty"`
+	Sum     string `json:"sum,omitempty"` // SHA-256 of the whole stream, in hexadecimal
 }
 
 // Exchange is one request seen by the proxy of an HTTP edge, or one connection
@@ -182,6 +242,7 @@ type Exchange struct {
 	Method string `json:"method,omitempty"`
 	Path   string `json:"path,omitempty"`
 	Status int    `json:"status,omitempty"` // as the caller saw it; 0: no reply
+	Code   string `json:"code,omitempty"`   // of a gRPC call, such as UNAVAILABLE
 	Op     string `json:"op,omitempty"`     // X-Request-Id: one value for all that one operation causes
 	Key    string `json:"key,omitempty"`    // Idempotency-Key
 	Trace  string `json:"trace,omitempty"`  // trace id of traceparent
@@ -190,6 +251,37 @@ type Exchange struct {
 	Out    int64  `json:"out,omitempty"`    // bytes to the caller
 	Fault  string `json:"fault,omitempty"`  // the fault that affected it
 	Error  string `json:"error,omitempty"`  // refused, reset, timeout, caller-left, upstream-closed
+	Acts   []Act  `json:"acts,omitempty"`   // every decision of a fault that hit it or its connection
+}
+
+// Act is one decision of a fault to act on a request or a connection. Two runs
+// of equal seed that see the same requests in the same order decide the same.
+type Act struct {
+	Stage string `json:"stage"` // the fault's id
+	N     uint64 `json:"n"`     // which of the requests or connections that match it was, from 1, over all links
+	What  string `json:"what"`  // such as "status 503", "delay 103ms"
+}
+
+// TraceSpan is one span of a distributed trace, as a service exported it.
+type TraceSpan struct {
+	At       int64             `json:"at"`  // start, Unix nanoseconds
+	Dur      int64             `json:"dur"` // nanoseconds
+	Trace    string            `json:"trace"`
+	ID       string            `json:"id"`
+	Parent   string            `json:"parent,omitempty"`
+	Service  string            `json:"service,omitempty"`
+	Instance string            `json:"instance,omitempty"`
+	Name     string            `json:"name"`
+	Kind     string            `json:"kind,omitempty"` // server, client, producer, consumer, internal
+	Error    bool              `json:"error,omitempty"`
+	Attrs    map[string]string `json:"attrs,omitempty"`
+	Events   []TraceEvent      `json:"events,omitempty"`
+}
+
+// TraceEvent is something that happened during a span, such as a retry.
+type TraceEvent struct {
+	Name  string            `json:"name"`
+	Attrs map[string]string `json:"attrs,omitempty"`
 }
 
 // Outcome of an operation. Unknown is not failed: its reply was lost.
@@ -208,6 +300,7 @@ type Operation struct {
 	Dur     int64   `json:"dur"`
 	Name    string  `json:"name"`
 	ID      string  `json:"id"`
+	First   bool    `json:"first,omitempty"` // of its iteration
 	Outcome Outcome `json:"outcome"`
 	Detail  string  `json:"detail,omitempty"`
 }

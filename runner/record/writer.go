@@ -1,9 +1,12 @@
 package record
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
 	"os"
 	"path/filepath"
 	"sync"
@@ -20,7 +23,9 @@ type Writer struct {
 	mu     sync.Mutex
 	files  map[Stream]*LineFile
 	seq    uint64
+	prev   string // of the newest line of the main stream
 	totals map[Stream]Totals
+	sums   map[Stream]hash.Hash
 	err    error // the first failed write; the record is incomplete from there on
 	closed bool
 }
@@ -31,14 +36,14 @@ func Create(dir string, h Header) (*Writer, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("record: create run directory: %w", err)
 	}
-	w := &Writer{dir: dir, started: h.Started, files: map[Stream]*LineFile{}, totals: map[Stream]Totals{}}
-	for _, s := range []Stream{Main, Metrics, Wire, Ops, Audit} {
+	w := &Writer{dir: dir, started: h.Started, files: map[Stream]*LineFile{}, totals: map[Stream]Totals{}, sums: map[Stream]hash.Hash{}}
+	for _, s := range append([]Stream{Main}, bulk...) {
 		f, err := os.OpenFile(path(dir, s), os.O_CREATE|os.O_EXCL|os.O_WRONLY|os.O_APPEND, 0o644)
 		if err != nil {
 			w.closeFiles()
 			return nil, fmt.Errorf("record: create stream: %w", err)
 		}
-		w.files[s] = NewLineFile(f, 0, false)
+		w.files[s], w.sums[s] = NewLineFile(f, 0, false), sha256.New()
 	}
 	h.Format = FormatVersion
 	if err := w.Append(TypeHeader, h); err != nil {
@@ -68,13 +73,17 @@ func (w *Writer) Append(t Type, payload any) error {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	e := Entry{Seq: w.seq, T: max(0, time.Since(w.started)), Type: t, Data: data}
+	e := Entry{Seq: w.seq, T: max(0, time.Since(w.started)), Type: t, Data: data, Prev: w.prev}
 	line, err := json.Marshal(e)
 	if err != nil {
 		return fmt.Errorf("record: encode %s: %w", t, err)
 	}
 	w.seq++
-	return w.write(Main, line)
+	if err := w.write(Main, line); err != nil {
+		return err
+	}
+	w.prev = lineSum(line)
+	return nil
 }
 
 // Put writes one line to a bulk stream.
@@ -117,6 +126,8 @@ func (w *Writer) write(s Stream, line []byte) error {
 	t := w.totals[s]
 	t.Lines++
 	w.totals[s] = t
+	w.sums[s].Write(line)
+	w.sums[s].Write([]byte{'\n'})
 	return nil
 }
 
@@ -127,7 +138,9 @@ func (w *Writer) Close(end End) error {
 	end.Streams = map[Stream]Totals{}
 	for s := range w.files {
 		if s != Main {
-			end.Streams[s] = w.totals[s]
+			t := w.totals[s]
+			t.Sum = hex.EncodeToString(w.sums[s].Sum(nil))
+			end.Streams[s] = t
 		}
 	}
 	w.mu.Unlock()
