@@ -56,7 +56,7 @@ func TestDraw(t *testing.T) {
 
 	assert.Equal(t, map[string]string{"ORDERS_URL": "http://127.0.0.1:20"}, bp.ClientEnv)
 	assert.Equal(t, []string{"/bin/squall", "-v", "proxy", "--listen", "127.0.0.1:1"}, bp.Proxy.Command)
-	assert.Equal(t, link{Proxy: "orders.bus", Edge: "orders -> bus", Protocol: "nats", Listen: "127.0.0.1:21", Upstream: "127.0.0.1:11"}, bp.Links[1])
+	assert.Equal(t, link{Proxy: "orders.bus", Edge: "orders -> bus", Service: "orders -> bus", Protocol: "nats", Listen: "127.0.0.1:21", Upstream: "127.0.0.1:11"}, bp.Links[1])
 
 	byName := map[string]launch{}
 	for _, l := range bp.Services {
@@ -64,24 +64,25 @@ func TestDraw(t *testing.T) {
 	}
 	assert.Equal(t, launch{
 		Name:    "orders",
+		Ports:   map[string]string{"http": "127.0.0.1:10"},
 		Of:      "orders",
 		Command: []string{filepath.Join(dir, "bin/shop"), "orders", "--listen=127.0.0.1:10", "$HOME"},
 		Env: []string{
 			"BUS_URL=nats://127.0.0.1:21,127.0.0.1:23", "CONF=" + dir + "/shop.conf", "DB=/state/run-1/data/orders/orders.db",
 			"DB_URL=postgres://127.0.0.1:22", "PATH=/bin", "PEER=http://127.0.0.1:11/x,127.0.0.1:11", "SHOP_DEFECTS=D1,D2", "SQUALL_ENVIRONMENT=run-1",
 		},
-		Dir: "/state/run-1/data/orders", ReadyHTTP: "http://127.0.0.1:10/readyz", Within: defaultWithin, Stop: defaultStop,
+		Dir: "/state/run-1/data/orders", Ready: readySigns{HTTP: "http://127.0.0.1:10/readyz"}, Within: defaultWithin, Stop: defaultStop,
 		URL: "http://127.0.0.1:10", Metrics: "/metrics",
 	}, byName["orders"])
 
 	bus := byName["bus"]
 	assert.Equal(t, "bus", bus.Command[0], "not beside the file: PATH decides")
 	assert.Equal(t, filepath.Join(dir, "db"), byName["db"].Command[0])
-	assert.Equal(t, "127.0.0.1:11", bus.ReadyTCP, "no http path: its first port")
+	assert.Equal(t, "127.0.0.1:11", bus.Ready.TCP, "no http path: its first port")
 	assert.Empty(t, bus.URL)
 	assert.Equal(t, time.Second, bus.Stop)
-	assert.Equal(t, "127.0.0.1:12", byName["db"].ReadyTCP)
-	assert.Empty(t, byName["job"].ReadyTCP+byName["job"].ReadyHTTP)
+	assert.Equal(t, "127.0.0.1:12", byName["db"].Ready.TCP)
+	assert.False(t, byName["job"].Ready.any())
 	assert.Equal(t, []string{"PATH=/bin", "SQUALL_ENVIRONMENT=run-1"}, byName["job"].Env, "defects it does not know are not told")
 }
 
@@ -164,7 +165,7 @@ func TestDrawInstances(t *testing.T) {
 		assert.Contains(t, back.Env, "DATA=/state/run-1/data/back", "instances share the folder of their service")
 		assert.Equal(t, "/state/run-1/data/back", back.Dir)
 		assert.Contains(t, back.Env, "DEFECTS=D1")
-		assert.Equal(t, back.URL+"/ready", back.ReadyHTTP)
+		assert.Equal(t, back.URL+"/ready", back.Ready.HTTP)
 		assert.NotEqual(t, "http://"+upstream(bp, name), back.URL, "port: ops is asked, port http is called")
 	}
 	assert.NotEqual(t, byName["back-1"].URL, byName["back-2"].URL)
@@ -227,9 +228,9 @@ func TestDrawRefuses(t *testing.T) {
 			change: set("bus", func(s *spec.Service) { s.Ready.HTTP = "/ready" }),
 			want:   `service bus: ready: no port "http" to ask, ports: client`,
 		},
-		"no command": {
-			change: set("job", func(s *spec.Service) { s.Command = nil }),
-			want:   "service job: needs a command and a name other than squall-proxy and squall-supervisor",
+		"own name": {
+			change: func(sys *spec.System) { sys.Spec.Services["squall-disk"] = sys.Spec.Services["job"] },
+			want:   "service squall-disk: needs a name other than squall-proxy, squall-supervisor and squall-disk",
 		},
 		"defect nobody knows": {defects: []string{"D1", "D9"}, want: "defect D9: no service knows it, known: D1, D2, D3"},
 		"no defects at all": {

@@ -1,6 +1,7 @@
 package process
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"squall/faults"
+	"squall/runner/targets/docker"
 )
 
 // outputGrace is how long we wait for output after a process has ended, in case
@@ -23,12 +25,19 @@ const killGrace = 5 * time.Second
 // until reap the kernel cannot give its PID to anybody else; mu makes signals
 // and the reaping exclude each other.
 type child struct {
-	id    faults.ProcessID
-	cmd   *exec.Cmd
-	ended chan struct{} // closed after reaping
+	id      faults.ProcessID
+	started time.Time
+	cmd     *exec.Cmd
+	ended   chan struct{} // closed after reaping
+
+	container string // that the process is attached to; empty: it is the service itself
+
+	said chan struct{} // closed once a line of its output showed that it is ready
 
 	mu     sync.Mutex
 	reaped bool
+	paused bool // by a fault: SIGSTOP without SIGCONT
+	stills int  // throttles that have it stand still now
 }
 
 // startChild starts the process; watch must be called once afterwards.
@@ -38,15 +47,22 @@ func startChild(spawn *spawner, l launch, out *logFile) (*child, error) {
 	}
 	cmd := exec.Command(l.Command[0], l.Command[1:]...)
 	cmd.Dir, cmd.Env = l.Dir, l.Env
-	cmd.Stdout, cmd.Stderr = out, out
+	said := make(chan struct{})
+	lines, err := newLineWatch(out, l.Ready.Log, said)
+	if err != nil {
+		return nil, fmt.Errorf("start %s: %w", l.Name, err)
+	}
+	cmd.Stdout, cmd.Stderr = lines, lines
 	cmd.WaitDelay = outputGrace
 	cmd.SysProcAttr = childAttr()
 	if err := spawn.start(cmd); err != nil {
 		return nil, fmt.Errorf("start %s: %w", l.Name, err)
 	}
-	c := &child{cmd: cmd, ended: make(chan struct{})}
-	var err error
-	if c.id, err = identify(cmd.Process.Pid); err != nil {
+	c := &child{cmd: cmd, started: time.Now(), ended: make(chan struct{}), said: said, container: l.Container}
+	if c.id, err = identify(cmd.Process.Pid); err == nil && l.Cgroup != "" {
+		err = joinCgroup(l.Cgroup, c.id.PID)
+	}
+	if err != nil {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 		return nil, fmt.Errorf("start %s: %w", l.Name, err)
@@ -87,15 +103,76 @@ func (c *child) signal(id faults.ProcessID, sent func(), signals ...syscall.Sign
 		return faults.ErrNotRunning
 	}
 	for _, sig := range signals {
-		if err := syscall.Kill(-id.PID, sig); err != nil {
-			if errors.Is(err, syscall.ESRCH) {
-				return faults.ErrNotRunning
-			}
-			return fmt.Errorf("signal %d: %w", id.PID, err)
+		if err := c.send(sig); err != nil {
+			return err
 		}
 	}
 	sent()
 	return nil
+}
+
+// send signals the group; mu is held and the process not reaped.
+func (c *child) send(sig syscall.Signal) error {
+	switch sig {
+	case syscall.SIGSTOP:
+		c.paused = true
+	case syscall.SIGCONT:
+		c.paused = false
+		if c.stills > 0 {
+			return nil // a throttle will continue it
+		}
+	}
+	if c.container != "" {
+		return c.sendContainer(sig)
+	}
+	err := syscall.Kill(-c.id.PID, sig)
+	if errors.Is(err, syscall.ESRCH) {
+		return faults.ErrNotRunning
+	}
+	if err != nil {
+		return fmt.Errorf("signal %d: %w", c.id.PID, err)
+	}
+	return nil
+}
+
+// containerWithin bounds one call to Docker.
+const containerWithin = 10 * time.Second
+
+// sendContainer does to a container what a signal does to a process; to
+// continue one that is not paused is no error.
+func (c *child) sendContainer(sig syscall.Signal) error {
+	ctx, cancel := context.WithTimeout(context.Background(), containerWithin)
+	defer cancel()
+	names := map[syscall.Signal]string{syscall.SIGKILL: "KILL", syscall.SIGTERM: "TERM", syscall.SIGINT: "INT", syscall.SIGQUIT: "QUIT", syscall.SIGHUP: "HUP", syscall.SIGSTOP: "STOP", syscall.SIGCONT: "CONT"}
+	st, err := docker.Inspect(ctx, c.container)
+	switch {
+	case err != nil || st.State == stateDead:
+		return errors.Join(err, faults.ErrNotRunning)
+	case sig == syscall.SIGCONT && st.State != stateStopped:
+		return nil
+	case sig == syscall.SIGSTOP && st.State == stateStopped:
+		return nil
+	}
+	return docker.Signal(ctx, c.container, names[sig])
+}
+
+// still has the process stand still (1) until as many have taken that back (-1).
+// To others it runs all the while, only slowly.
+func (c *child) still(n int) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.reaped {
+		return faults.ErrNotRunning
+	}
+	c.stills += n
+	switch {
+	case c.paused: // it stands still for another reason
+		return nil
+	case c.stills > 0:
+		return syscall.Kill(-c.id.PID, syscall.SIGSTOP)
+	default:
+		return syscall.Kill(-c.id.PID, syscall.SIGCONT)
+	}
 }
 
 func (c *child) state() string {
@@ -104,14 +181,23 @@ func (c *child) state() string {
 	if c.reaped {
 		return stateDead
 	}
-	return stateOf(c.id)
+	if c.container != "" && c.paused {
+		return stateStopped
+	}
+	if state := stateOf(c.id); state != stateStopped || c.paused || c.stills == 0 {
+		return state
+	}
+	return stateRunning
 }
 
 // end asks the process to end, and kills it after stop. A paused process is
 // resumed, or it could not follow.
-func (c *child) end(stop time.Duration) error {
+func (c *child) end(with syscall.Signal, stop time.Duration) error {
 	quietly := func() {}
-	_ = c.signal(c.id, quietly, syscall.SIGTERM, syscall.SIGCONT)
+	if c.container != "" {
+		_ = c.signal(c.id, quietly, syscall.SIGCONT) // Docker signals no paused container
+	}
+	_ = c.signal(c.id, quietly, with, syscall.SIGCONT)
 	if c.endsWithin(stop) {
 		return nil
 	}

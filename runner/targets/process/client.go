@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
+	"time"
 
 	"squall/faults"
 	"squall/runner/targets"
@@ -39,8 +41,29 @@ func (c *client) signal(ctx context.Context, name string, id faults.ProcessID, s
 	return c.call(ctx, http.MethodPost, "/v1/services/"+name+"/signal", signalRequest{id, sig}, nil)
 }
 
-func (c *client) renew(ctx context.Context) error {
-	return c.call(ctx, http.MethodPost, "/v1/renew", nil, nil)
+func (c *client) hold(ctx context.Context, name, id string, h faults.Hold) error {
+	return c.call(ctx, http.MethodPut, holdPath(name, id), h, nil)
+}
+
+func (c *client) unhold(ctx context.Context, name, id string) error {
+	return c.call(ctx, http.MethodDelete, holdPath(name, id), nil, nil)
+}
+
+func (c *client) holdStatus(ctx context.Context, name, id string) (e faults.Evidence, err error) {
+	return e, c.call(ctx, http.MethodGet, holdPath(name, id), nil, &e)
+}
+
+func holdPath(name, id string) string {
+	return "/v1/services/" + name + "/holds/" + url.PathEscape(id)
+}
+
+func (c *client) facts(ctx context.Context) (map[string]string, error) {
+	var out map[string]string
+	return out, c.call(ctx, http.MethodGet, "/v1/facts", nil, &out)
+}
+
+func (c *client) renew(ctx context.Context, owner string, lease time.Duration) error {
+	return c.call(ctx, http.MethodPost, "/v1/renew", heartbeat{owner, lease}, nil)
 }
 
 func (c *client) down(ctx context.Context) error {
@@ -108,6 +131,9 @@ func (c *client) do(ctx context.Context, method, path string, body any) (*http.R
 	var f failure
 	if json.NewDecoder(resp.Body).Decode(&f) != nil {
 		return nil, fmt.Errorf("supervisor answers %s", resp.Status)
+	}
+	if f.Error == faults.ErrNoHold.Error() {
+		return nil, faults.ErrNoHold
 	}
 	return nil, errors.New(f.Error)
 }

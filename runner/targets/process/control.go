@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"time"
 
 	"squall/faults"
 	"squall/runner/targets"
@@ -16,8 +17,12 @@ import (
 //	GET  /v1/services               states by name
 //	POST /v1/services/{name}/start  starts if not running, answers once ready
 //	POST /v1/services/{name}/signal body signalRequest; 410: no such process
+//	PUT  /v1/services/{name}/holds/{id} body faults.Hold; answers once it is in force
+//	GET  same path                  faults.Evidence
+//	DELETE same path                answers once it is undone; idempotent
+//	GET  /v1/facts                  what faults may change besides processes, by name
 //	GET  /v1/events                 NDJSON of targets.Event from now on
-//	POST /v1/renew                  heartbeat
+//	POST /v1/renew                  heartbeat, body heartbeat: for the environment and the holds of its owner
 //	POST /v1/down                   answers when all has ended
 //
 // Errors are {"error": text}.
@@ -33,6 +38,11 @@ type signalRequest struct {
 	Signal string           `json:"signal"`
 }
 
+type heartbeat struct {
+	Owner string        `json:"owner"`
+	Lease time.Duration `json:"lease"` // nanoseconds
+}
+
 type failure struct {
 	Error string `json:"error"`
 }
@@ -46,10 +56,28 @@ func (c *control) handler() http.Handler {
 		answer(w, nil, c.keep.start(r.Context(), r.PathValue("name")))
 	})
 	mux.HandleFunc("POST /v1/services/{name}/signal", c.signal)
+	mux.HandleFunc("PUT /v1/services/{name}/holds/{id}", c.hold)
+	mux.HandleFunc("GET /v1/services/{name}/holds/{id}", func(w http.ResponseWriter, r *http.Request) {
+		e, err := c.keep.holdStatus(r.Context(), r.PathValue("name"), r.PathValue("id"))
+		answer(w, e, err)
+	})
+	mux.HandleFunc("DELETE /v1/services/{name}/holds/{id}", func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := whole(r)
+		defer cancel()
+		answer(w, nil, c.keep.unhold(ctx, r.PathValue("name"), r.PathValue("id")))
+	})
+	mux.HandleFunc("GET /v1/facts", func(w http.ResponseWriter, r *http.Request) {
+		answer(w, c.keep.facts(r.Context()), nil)
+	})
 	mux.HandleFunc("GET /v1/events", c.events)
-	mux.HandleFunc("POST /v1/renew", func(w http.ResponseWriter, _ *http.Request) {
-		c.renew()
-		answer(w, nil, nil)
+	mux.HandleFunc("POST /v1/renew", func(w http.ResponseWriter, r *http.Request) {
+		var beat heartbeat
+		err := decode(w, r, &beat)
+		if err == nil {
+			c.renew()
+			c.keep.renewHolds(beat.Owner, beat.Lease)
+		}
+		answer(w, nil, err)
 	})
 	mux.HandleFunc("POST /v1/down", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, nil, c.down(r.Context()))
@@ -69,9 +97,29 @@ func (c *control) guard(next http.Handler) http.Handler {
 	})
 }
 
+func decode(w http.ResponseWriter, r *http.Request, into any) error {
+	return json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<16)).Decode(into)
+}
+
+// whole is for what must not stop half-way because its caller died.
+func whole(r *http.Request) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(r.Context()), holdWithin)
+}
+
+func (c *control) hold(w http.ResponseWriter, r *http.Request) {
+	var h faults.Hold
+	if err := decode(w, r, &h); err != nil {
+		answer(w, nil, err)
+		return
+	}
+	ctx, cancel := whole(r)
+	defer cancel()
+	answer(w, nil, c.keep.hold(ctx, r.PathValue("name"), r.PathValue("id"), h))
+}
+
 func (c *control) signal(w http.ResponseWriter, r *http.Request) {
 	var req signalRequest
-	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<10)).Decode(&req); err != nil {
+	if err := decode(w, r, &req); err != nil {
 		answer(w, nil, err)
 		return
 	}

@@ -16,6 +16,7 @@ import (
 
 	"squall/faults"
 	"squall/runner/targets"
+	"squall/scenarios/spec"
 )
 
 // upAttempts bounds how often Up starts all over because another program took
@@ -75,7 +76,9 @@ func (e *Environment) Up(ctx context.Context) error {
 
 // portTaken looks at the text, since most of these errors come out of the logs
 // of other processes.
-func portTaken(err error) bool { return strings.Contains(err.Error(), "address already in use") }
+func portTaken(err error) bool {
+	return strings.Contains(err.Error(), "address already in use") || strings.Contains(err.Error(), "port is already allocated")
+}
 
 func (e *Environment) attempt(ctx context.Context) error {
 	ports := newPorts()
@@ -87,7 +90,7 @@ func (e *Environment) attempt(ctx context.Context) error {
 	if err := ports.place(e.cfg.System, &at); err != nil {
 		return err
 	}
-	bp, err := draw(e.cfg.System, e.cfg.Defects, at)
+	bp, err := e.blueprint(ctx, &at)
 	if err != nil {
 		return err
 	}
@@ -102,6 +105,18 @@ func (e *Environment) attempt(ctx context.Context) error {
 	return nil
 }
 
+// blueprint draws processes, or the containers of a compose project.
+func (e *Environment) blueprint(ctx context.Context, at *site) (*blueprint, error) {
+	if e.cfg.System.Spec.Target != spec.TargetCompose {
+		return draw(e.cfg.System, e.cfg.Defects, *at)
+	}
+	var err error
+	if at.composed, err = readProject(ctx, e.cfg, *at); err != nil {
+		return nil, err
+	}
+	return at.composed.draw(e.cfg.Defects, *at)
+}
+
 // notInID are characters that would not do in a folder name.
 var notInID = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
 
@@ -112,10 +127,18 @@ func (e *Environment) site() (site, error) {
 		return site{}, fmt.Errorf("state folder: %w", err)
 	}
 	id := notInID.ReplaceAllString(e.cfg.Owner, "-") + "-" + strings.ToLower(rand.Text()[:8])
-	return site{
+	at := site{
 		id: id, owner: e.cfg.Owner, folder: filepath.Join(environmentsDir(stateDir), id),
-		self: e.cfg.Self, inherit: inherited(e.cfg.Environ),
-	}, nil
+		self: e.cfg.Self, inherit: inherited(e.cfg.Environ), needs: e.cfg.Needs, traces: e.cfg.Traces,
+	}
+	if e.cfg.System.Spec.Target == spec.TargetProcess && at.anyNeeds(faults.NeedsMemory) {
+		parent, err := faults.FindMemoryCgroup()
+		if err != nil {
+			return site{}, err
+		}
+		at.cgroup = faults.MemoryCgroup{Dir: filepath.Join(parent.Dir, "squall-"+id), Unified: parent.Unified}
+	}
+	return at, nil
 }
 
 // Down ends everything and returns when all is gone. When ctx ends it kills
@@ -193,10 +216,11 @@ func (e *Environment) Renew(ctx context.Context) error {
 	if s == nil {
 		return fmt.Errorf("renew: %w", errNotUp)
 	}
-	return s.renew(ctx, e.cfg.Owner, e.cfg.Lease)
+	return s.world.renew(ctx, e.cfg.Owner, e.cfg.Lease)
 }
 
-// Snapshot has "process INSTANCE", "proxy PROXY" and "stages of PROXY".
+// Snapshot has "process INSTANCE", "holds on INSTANCE", "clock of INSTANCE",
+// "memory limit of INSTANCE" and "disk of SERVICE" where there are such, "proxy PROXY" and "stages of PROXY".
 func (e *Environment) Snapshot(ctx context.Context) (map[string]string, error) {
 	s := e.session()
 	if s == nil {

@@ -310,6 +310,7 @@ func TestSnapshotShowsStagesUntilTheyAreGone(t *testing.T) {
 		"proxy client.front":     "enabled true, upstream " + strings.TrimPrefix(env.Services()[1].URL, "http://"),
 		"proxy front.back":       "enabled true, upstream " + back,
 		"stages of client.front": "", "stages of front.back": "",
+		"holds on back": "", "holds on front": "",
 	}, before)
 
 	target, err := env.Target("front -> back")
@@ -376,7 +377,7 @@ func trailOf(t *testing.T, where json.RawMessage) trail {
 	require.NoError(t, json.Unmarshal(where, &l))
 	state, err := readStateFile(l.Folder)
 	require.NoError(t, err)
-	require.Len(t, state.Processes, len(state.Services)+1)
+	require.Len(t, state.Processes, len(state.Services)+len(state.own()))
 	return trail{state, l.Folder}
 }
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"squall/faults"
+	"squall/faults/disk"
 	"squall/runner/targets"
 )
 
@@ -22,8 +23,12 @@ type keeper struct {
 	ready    readiness
 	events   *hub
 	changed  func(map[string]faults.ProcessID) // told who is alive, after every start and end
-	services map[string]*service               // fixed; the proxy is one of them
+	services map[string]*service               // fixed; our own processes are among them
+	disk     *disk.Client                      // nil when no data folder is ours
+	volumes  []disk.Volume                     // that it serves
 	watchers sync.WaitGroup
+	life     context.Context // until the environment is to end
+	expiring context.CancelFunc
 }
 
 // service is one entry of the keeper.
@@ -31,9 +36,14 @@ type service struct {
 	launch launch
 	log    *logFile
 	ending atomic.Bool // set under mu
+	holds  holds
+	clock  *clock
+	memory memoryGroup
 
 	mu    sync.Mutex
 	child *child // the last one started
+	ended string // the last signal by which a fault asked it to end; empty since it was started on purpose
+	falls int    // how often in a row it was started again
 }
 
 var (
@@ -41,20 +51,29 @@ var (
 	errEnding    = errors.New("the environment is ending")
 )
 
-// newKeeper opens the logs; it starts nothing.
+// newKeeper opens the logs; it starts no process.
 func newKeeper(bp *blueprint, logs string, changed func(map[string]faults.ProcessID)) (*keeper, error) {
 	k := &keeper{
 		spawn: newSpawner(), ready: newReadiness(), events: newHub(),
 		changed: changed, services: map[string]*service{},
 	}
-	for _, l := range append(slices.Clone(bp.Services), bp.Proxy) {
-		log, err := openLog(filepath.Join(logs, l.Name+".log"), logLimit)
-		if err != nil {
-			_ = k.end()
+	ctx, cancel := context.WithCancel(context.Background())
+	k.life, k.expiring = ctx, cancel
+	if bp.Disk != nil {
+		k.disk, k.volumes = disk.NewClient(bp.DiskURL), bp.Volumes
+	}
+	for _, l := range slices.Concat(bp.Services, bp.own()) {
+		s := &service{launch: l, memory: memoryGroup{MemoryCgroup: faults.MemoryCgroup{Dir: l.Cgroup, Unified: bp.Unified}}}
+		var err, clockErr error
+		s.log, err = openLog(filepath.Join(logs, l.Name+".log"), logLimit)
+		s.clock, clockErr = newClock(l.Clock)
+		if err := errors.Join(err, clockErr); err != nil {
+			_ = k.end(0) // nothing runs yet
 			return nil, err
 		}
-		k.services[l.Name] = &service{launch: l, log: log}
+		k.services[l.Name] = s
 	}
+	k.watchers.Go(func() { k.expire(ctx) })
 	return k, nil
 }
 
@@ -72,6 +91,13 @@ func (k *keeper) start(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
+	s.wanted()
+	return k.startAny(ctx, s)
+}
+
+// startAny starts a service on purpose or because of its restart policy.
+func (k *keeper) startAny(ctx context.Context, s *service) error {
+	name := s.launch.Name
 	c, fresh, err := k.ensure(s)
 	if err != nil {
 		return err
@@ -79,7 +105,7 @@ func (k *keeper) start(ctx context.Context, name string) error {
 	if fresh {
 		k.save()
 	}
-	if err := k.ready.wait(ctx, s.launch, c.ended); err != nil {
+	if err := k.ready.wait(ctx, s.launch, c); err != nil {
 		return fmt.Errorf("start %s: %w%s", name, err, s.lastOutput())
 	}
 	if fresh {
@@ -119,6 +145,7 @@ func (k *keeper) ensure(s *service) (c *child, fresh bool, err error) {
 	k.watchers.Go(func() {
 		c.watch(func(how string) { k.tell(s.launch.Name, c.id.PID, s.endEvent(), how) })
 		k.save()
+		k.again(s, c)
 	})
 	return c, true, nil
 }
@@ -154,6 +181,7 @@ func (k *keeper) signal(name string, id faults.ProcessID, sig string) error {
 	if c == nil {
 		return faults.ErrNotRunning
 	}
+	s.asked(known.number)
 	return c.signal(id, func() { k.tell(name, id.PID, known.event, "sent "+known.number.String()) }, known.number)
 }
 
@@ -180,6 +208,39 @@ func (k *keeper) states() map[string]processState {
 	return out
 }
 
+// facts are what faults may change on services besides their processes.
+func (k *keeper) facts(ctx context.Context) map[string]string {
+	out := map[string]string{}
+	for _, v := range k.volumes {
+		out["disk of "+v.Name] = k.diskSays(ctx, v)
+	}
+	for name, s := range k.services {
+		if name == proxyName || name == diskName {
+			continue
+		}
+		out["holds on "+name] = strings.Join(s.holds.names(), ", ")
+		if s.clock.file != "" {
+			out["clock of "+name] = s.clock.says()
+		}
+		if s.memory.Dir != "" {
+			out["memory limit of "+name] = s.memory.says()
+		}
+	}
+	return out
+}
+
+// diskSays is whether a volume is there, and what it does to whom.
+func (k *keeper) diskSays(ctx context.Context, v disk.Volume) string {
+	if !mounted(v.Mount) {
+		return "not mounted"
+	}
+	rules, err := k.disk.Rules(ctx, v.Name)
+	if err != nil {
+		return "mounted, but " + err.Error()
+	}
+	return "mounted, rules: " + strings.Join(rules, ", ")
+}
+
 func (k *keeper) save() {
 	alive := map[string]faults.ProcessID{}
 	for name, st := range k.states() {
@@ -194,23 +255,30 @@ func (k *keeper) tell(name string, pid int, event, detail string) {
 	k.events.publish(targets.Event{At: time.Now(), Service: name, PID: pid, Event: event, Detail: detail})
 }
 
-// end ends all services at once and the proxy after them. It is called once.
-func (k *keeper) end() error {
+// end ends all services at once, and our own processes after them. Each has its
+// own time to follow, at most patience. It is called once.
+func (k *keeper) end(patience time.Duration) error {
+	k.expiring()
 	for _, s := range k.services {
 		s.mu.Lock()
 		s.ending.Store(true)
 		s.mu.Unlock()
 	}
+	for _, s := range k.services {
+		s.holds.drop()
+	}
 	var all sync.WaitGroup
 	failed := make(chan error, len(k.services))
 	for name, s := range k.services {
-		if name != proxyName {
-			all.Go(func() { failed <- s.end() })
+		if name != proxyName && name != diskName {
+			all.Go(func() { failed <- s.end(patience) })
 		}
 	}
 	all.Wait()
-	if s, ok := k.services[proxyName]; ok {
-		failed <- s.end()
+	for _, name := range []string{proxyName, diskName} {
+		if s, ok := k.services[name]; ok {
+			failed <- s.end(patience)
+		}
 	}
 	close(failed)
 	var errs []error
@@ -229,12 +297,12 @@ func (k *keeper) end() error {
 	return nil
 }
 
-func (s *service) end() error {
+func (s *service) end(patience time.Duration) error {
 	c := s.current()
 	if c == nil {
 		return nil
 	}
-	if err := c.end(s.launch.Stop); err != nil {
+	if err := c.end(stopSignals[s.launch.Signal], min(patience, s.launch.Stop)); err != nil {
 		return fmt.Errorf("end %s: %w", s.launch.Name, err)
 	}
 	return nil

@@ -1,12 +1,14 @@
 package process
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -55,6 +57,11 @@ func (a *Attached) Snapshot(ctx context.Context) (map[string]string, error) {
 	return a.world.snapshot(ctx)
 }
 
+// Renew extends the leases of an owner's faults.
+func (a *Attached) Renew(ctx context.Context, owner string, lease time.Duration) error {
+	return a.world.renew(ctx, owner, lease)
+}
+
 // Down ends the environment and returns when all of it is gone. Idempotent.
 func (a *Attached) Down(ctx context.Context) error {
 	asked := a.world.askDown(ctx)
@@ -63,7 +70,7 @@ func (a *Attached) Down(ctx context.Context) error {
 			return fmt.Errorf("end %s: %w", a.state.ID, errors.Join(asked, err))
 		}
 	}
-	return cleanFolder(a.state.ID, a.folder)
+	return clean(&a.state.blueprint, a.folder)
 }
 
 // askDown has the supervisor end the environment, in bounded time.
@@ -124,7 +131,7 @@ func describe(s *stateFile, folder string) Info {
 		info.Services = append(info.Services, ServiceInfo{Name: l.Name, URL: l.URL, PID: s.Processes[l.Name].PID})
 	}
 	for _, l := range s.Links {
-		info.Edges = append(info.Edges, EdgeInfo{Name: l.Edge, Protocol: l.Protocol, Listen: l.Listen})
+		info.Edges = append(info.Edges, EdgeInfo{Name: l.Edge, Protocol: l.Protocol, Listen: cmp.Or(l.Tells, l.Listen)})
 	}
 	return info
 }
@@ -167,11 +174,14 @@ func sweepFolder(folder string) ([]string, error) {
 	for _, p := range strays {
 		done = append(done, fmt.Sprintf("killed process %d, a stray of environment %s", p.PID, id))
 	}
+	if err == nil && state != nil {
+		err = errors.Join(removeCgroups(state.Cgroup), state.removeProject())
+	}
 	if err != nil {
 		return done, err
 	}
-	if err := os.RemoveAll(folder); err != nil {
-		return done, fmt.Errorf("remove environment folder: %w", err)
+	if err := removeFolder(folder); err != nil {
+		return done, err
 	}
 	return append(done, "removed environment "+id), nil
 }
@@ -182,13 +192,21 @@ func fresh(folder string) bool {
 	return err != nil || time.Since(info.ModTime()) < staleAfter
 }
 
-// cleanFolder removes an environment whose supervisor ended or was killed.
-func cleanFolder(id, folder string) error {
-	if _, err := killMarked(id); err != nil {
+// clean removes an environment whose supervisor ended or was killed.
+func clean(bp *blueprint, folder string) error {
+	if _, err := killMarked(bp.ID); err != nil {
 		return err
 	}
+	if err := errors.Join(removeCgroups(bp.Cgroup), bp.removeProject()); err != nil {
+		return err
+	}
+	return removeFolder(folder)
+}
+
+// removeFolder says what to do where it cannot, such as over a mount of somebody else's.
+func removeFolder(folder string) error {
 	if err := os.RemoveAll(folder); err != nil {
-		return fmt.Errorf("remove environment folder: %w", err)
+		return fmt.Errorf("remove environment folder: %w; by hand: rm -r %s, after umount of what is mounted in it", err, folder)
 	}
 	return nil
 }
@@ -227,5 +245,9 @@ func killMarked(id string) ([]faults.ProcessID, error) {
 		}
 		<-tick.C
 	}
-	return killed, fmt.Errorf("end processes of %s: some are still there", id)
+	var byHand strings.Builder
+	for _, p := range marked(id) {
+		fmt.Fprintf(&byHand, " %d", p.PID)
+	}
+	return killed, fmt.Errorf("end processes of %s: they do not follow SIGKILL; by hand: kill -9%s", id, byHand.String())
 }

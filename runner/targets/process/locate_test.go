@@ -17,9 +17,15 @@ import (
 )
 
 // startRunner starts a runner of its own and returns once its system is up.
-func startRunner(t *testing.T, dir, lease string) (*exec.Cmd, json.RawMessage) {
+func startRunner(t *testing.T, dir, lease string, more ...string) (*exec.Cmd, json.RawMessage) {
 	t.Helper()
-	cmd := exec.Command(os.Args[0], "runner", dir, lease)
+	return startRole(t, append([]string{"runner", dir, lease}, more...)...)
+}
+
+// startRole returns the process and the first line that it says.
+func startRole(t *testing.T, args ...string) (*exec.Cmd, []byte) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], args...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)
@@ -35,6 +41,14 @@ func TestKilledRunnerTakesAllWithIt(t *testing.T) {
 	trail := trailOf(t, where)
 	require.NoError(t, runner.Process.Kill())
 	trail.requireGone(t) // long before the lease: the pipe tells
+}
+
+// Nobody is left to see how a service ends: it is not waited for.
+func TestOrphansAreNotWaitedFor(t *testing.T) {
+	runner, where := startRunner(t, t.TempDir(), "1h", "stubborn")
+	trail := trailOf(t, where)
+	require.NoError(t, runner.Process.Kill())
+	trail.requireGone(t)
 }
 
 func TestSilentRunnerLosesItsLease(t *testing.T) {
@@ -182,6 +196,40 @@ func TestDetachedEnvironmentIsFoundAndEndedByAnother(t *testing.T) {
 	require.NoError(t, other.Down(t.Context()), "again")
 	_, err = Attach(t.Context(), info.Locator)
 	require.ErrorIs(t, err, faults.ErrGone)
+}
+
+// A system that is kept outlives whoever injects into it: what was killed or
+// paused there comes back when the lease runs out, and not before.
+func TestKeptSystemIsRestoredAfterItsRunner(t *testing.T) {
+	cfg := testConfig(t.TempDir(), longLease)
+	cfg.Detached = true
+	env := up(t, cfg)
+	before, err := env.Snapshot(t.Context())
+	require.NoError(t, err)
+	const lease = 500 * time.Millisecond
+	for kind, state := range map[string]string{"proc-kill": stateDead, "proc-term": stateDead, "proc-pause": stateStopped} {
+		t.Run(kind, func(t *testing.T) {
+			runner, undo := startRole(t, "injector", string(env.Locator()), kind, lease.String())
+			is := func() string {
+				now, err := env.Snapshot(t.Context())
+				require.NoError(t, err)
+				return now["process back"]
+			}
+			require.Never(t, func() bool { return is() != state }, 3*lease, often, "it is renewed")
+			require.NoError(t, runner.Process.Kill())
+			require.Eventually(t, func() bool {
+				now, err := env.Snapshot(t.Context())
+				return err == nil && assert.ObjectsAreEqual(before, now)
+			}, soon, often)
+
+			target, err := env.Target("back")
+			require.NoError(t, err)
+			require.NoError(t, faults.Builtin()[kind].Revert(t.Context(), faults.Injection{ID: "f", Target: target}, undo), "heal comes late")
+			now, err := env.Snapshot(t.Context())
+			require.NoError(t, err)
+			assert.Equal(t, before, now)
+		})
+	}
 }
 
 func TestDetachedEnvironmentOutlivesItsLease(t *testing.T) {

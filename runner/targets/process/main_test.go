@@ -1,6 +1,7 @@
 package process
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -16,7 +17,10 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 
+	"squall/faults"
+	"squall/faults/disk"
 	"squall/faults/proxy"
 	"squall/scenarios/spec"
 )
@@ -28,13 +32,20 @@ func TestMain(m *testing.M) {
 		"supervise": func([]string) error {
 			return Supervise(context.Background(), SuperviseConfig{In: os.Stdin, Out: os.Stdout})
 		},
-		"proxy":    roleProxy,
-		"serve":    roleServe,
-		"crash":    roleCrash,
-		"unlucky":  roleUnlucky,
-		"stubborn": roleStubborn,
-		"daemon":   roleDaemon,
-		"runner":   roleRunner,
+		"proxy":          roleProxy,
+		"disk":           roleDisk,
+		"serve":          roleServe,
+		"work":           roleWork,
+		"crash":          roleCrash,
+		"unlucky":        roleUnlucky,
+		"stubborn":       roleStubborn,
+		"daemon":         roleDaemon,
+		"runner":         roleRunner,
+		"injector":       roleInjector,
+		"mute":           roleMute,
+		"quits":          roleQuits,
+		"knows":          roleKnows,
+		"compose-runner": roleComposeRunner,
 	}
 	if len(os.Args) > 1 {
 		if role, ok := roles[os.Args[1]]; ok {
@@ -46,7 +57,10 @@ func TestMain(m *testing.M) {
 			syscall.Exit(code) // os.Exit sleeps for a second under the race detector
 		}
 	}
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		os.RemoveAll(staticDir)
+		os.Exit(code)
+	}))
 }
 
 func roleProxy(args []string) error { // --listen ADDR
@@ -57,6 +71,28 @@ func roleProxy(args []string) error { // --listen ADDR
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	return proxy.NewServer(proxy.Options{}).Serve(ctx, l)
+}
+
+func roleDisk(args []string) error { // --listen ADDR VOLUME...
+	l, err := net.Listen("tcp", args[1])
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	volumes, err := disk.ParseVolumes(args[2:])
+	if err != nil {
+		return err
+	}
+	return disk.Serve(ctx, l, volumes)
+}
+
+// roleMute is a supervisor that makes everything and then does not greet.
+func roleMute([]string) error {
+	if _, err := newSupervisor(bufio.NewReader(os.Stdin)); err != nil {
+		return err
+	}
+	select {}
 }
 
 // roleServe is an HTTP service: /env/NAME answers a variable, /via/NAME what
@@ -120,13 +156,20 @@ func roleDaemon(args []string) error {
 }
 
 // roleRunner is a runner: it brings a system up, says its locator, and renews
-// until it is killed. Its arguments are its folder and its lease.
+// until it is killed. Its arguments are its folder and its lease; with a third,
+// one of its services does not end when it is asked.
 func roleRunner(args []string) error {
 	lease, err := time.ParseDuration(args[1])
 	if err != nil {
 		return err
 	}
-	env := New(testConfig(args[0], lease))
+	cfg := testConfig(args[0], lease)
+	if len(args) > 2 {
+		back := cfg.System.Spec.Services["back"]
+		back.Command[1], back.Stop = "stubborn", spec.Duration(time.Hour)
+		cfg.System.Spec.Services["back"] = back
+	}
+	env := New(cfg)
 	if err := env.Up(context.Background()); err != nil {
 		return err
 	}
@@ -135,6 +178,44 @@ func roleRunner(args []string) error {
 	}
 	for range time.Tick(lease / 5) {
 		if err := env.Renew(context.Background()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// roleInjector is a runner that injects a fault of the kind into the service
+// "back" of a system that others keep, says so, and renews until it is killed.
+// Its arguments are the locator, the kind and the lease.
+func roleInjector(args []string) error {
+	lease, err := time.ParseDuration(args[2])
+	if err != nil {
+		return err
+	}
+	ctx := context.Background()
+	env, err := Attach(ctx, json.RawMessage(args[0]))
+	if err != nil {
+		return err
+	}
+	target, err := env.Target("back")
+	if err != nil {
+		return err
+	}
+	fault, err := faults.Builtin()[args[1]].New(spec.NodeFrom(map[string]any{}).Decode)
+	if err != nil {
+		return err
+	}
+	x := faults.Injection{ID: "f", Target: target, Owner: "run/1", Lease: lease}
+	undo, err := fault.Prepare(ctx, x)
+	if err != nil {
+		return err
+	}
+	if err := fault.Inject(ctx, x); err != nil {
+		return err
+	}
+	fmt.Println(string(undo))
+	for range time.Tick(lease / 5) {
+		if err := env.Renew(ctx, "run/1", lease); err != nil {
 			return err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net"
 
+	"squall/faults"
 	"squall/scenarios/spec"
 )
 
@@ -82,7 +83,7 @@ func (p *ports) releaseAll() {
 	}
 }
 
-// place draws addresses for all services, links and the proxy's API.
+// place draws addresses for all services, links and the APIs of our own processes.
 func (p *ports) place(sys *spec.System, at *site) error {
 	var errs []error
 	take := func() string {
@@ -92,9 +93,14 @@ func (p *ports) place(sys *spec.System, at *site) error {
 	}
 	at.services, at.links = map[string]string{}, map[string]string{}
 	at.api = take()
+	if at.anyNeeds(faults.NeedsData) {
+		at.disk = take()
+	}
 	for name, svc := range sys.Spec.Services {
 		for _, port := range svc.Ports {
-			at.services[name+"."+port] = take()
+			if at.services[name+"."+port] = svc.At[port]; !svc.External() || sys.Spec.Target == spec.TargetCompose {
+				at.services[name+"."+port] = take()
+			}
 		}
 	}
 	for _, e := range sys.Spec.Edges {

@@ -7,7 +7,9 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -19,6 +21,35 @@ import (
 // started it ends (see spawner).
 func childAttr() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+}
+
+// supervisorAttr puts the supervisor in a session of its own. A mount namespace
+// of its own goes, with all that is mounted in it, when its last process ends.
+func supervisorAttr(mounts bool) *syscall.SysProcAttr {
+	attr := &syscall.SysProcAttr{Setsid: true}
+	if mounts {
+		attr.Unshareflags = syscall.CLONE_NEWNS
+	}
+	return attr
+}
+
+// detach removes a mount from this namespace, even one whose server is dead.
+func detach(mount string) { _ = unix.Unmount(mount, unix.MNT_DETACH) }
+
+// mounted tells whether something is mounted there in this namespace. It asks
+// the kernel alone: who serves the mount may stand still.
+func mounted(at string) bool {
+	table, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return false
+	}
+	escaped := strings.NewReplacer(" ", `\040`, "\t", `\011`, "\n", `\012`, `\`, `\134`).Replace(at)
+	for line := range strings.Lines(string(table)) {
+		if f := strings.Fields(line); len(f) > 4 && f[4] == escaped {
+			return true
+		}
+	}
+	return false
 }
 
 // identify names the process that has pid now.
@@ -108,6 +139,35 @@ func hasMark(path string, mark []byte) bool {
 		}
 	}
 	return false
+}
+
+// cpuTime is what all threads of a process have used; 0 when there is none.
+// The clock of another process is made of its PID (clock_getcpuclockid(3)).
+func cpuTime(pid int) time.Duration {
+	const wholeProcess = 2 // CPUCLOCK_SCHED
+	var ts unix.Timespec
+	if err := unix.ClockGettime(int32(^pid<<3|wholeProcess), &ts); err != nil {
+		return 0
+	}
+	return time.Duration(ts.Nano())
+}
+
+// family is a process and its descendants. Where the kernel does not tell
+// children (CONFIG_PROC_CHILDREN), it is the process alone.
+func family(pid int) []int {
+	all := []int{pid}
+	for i := 0; i < len(all); i++ {
+		tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", all[i]))
+		for _, task := range tasks {
+			text, _ := os.ReadFile(task)
+			for field := range bytes.FieldsSeq(text) {
+				if child, err := strconv.Atoi(string(field)); err == nil {
+					all = append(all, child)
+				}
+			}
+		}
+	}
+	return all
 }
 
 // ephemeralPorts is the range from which the kernel serves outgoing connections.

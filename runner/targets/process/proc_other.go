@@ -5,6 +5,7 @@ package process
 import (
 	"errors"
 	"syscall"
+	"time"
 
 	"squall/faults"
 )
@@ -14,6 +15,12 @@ import (
 var errUnsupported = errors.New("process target: supported on linux only")
 
 func childAttr() *syscall.SysProcAttr { return nil }
+
+func supervisorAttr(bool) *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
+
+func detach(string) {}
+
+func mounted(string) bool { return false }
 
 func identify(int) (faults.ProcessID, error) { return faults.ProcessID{}, errUnsupported }
 
@@ -26,3 +33,15 @@ func signalExactly(faults.ProcessID, syscall.Signal) error { return errUnsupport
 func marked(string) []faults.ProcessID { return nil }
 
 func ephemeralPorts() (low, high int) { return defaultEphemeralLow, defaultEphemeralHigh }
+
+func cpuTime(int) time.Duration { return 0 }
+
+func family(pid int) []int { return []int{pid} }
+
+type readCounter struct{}
+
+func countReads(string) (*readCounter, error) { return nil, errUnsupported }
+
+func (*readCounter) receipt() faults.Receipt { return faults.Receipt{} }
+
+func (*readCounter) close() {}

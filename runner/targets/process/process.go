@@ -16,6 +16,7 @@ package process
 import (
 	"time"
 
+	"squall/faults"
 	"squall/runner/targets"
 	"squall/scenarios/spec"
 )
@@ -33,6 +34,11 @@ type Config struct {
 	Lease time.Duration
 	// Detached environments outlive the runner until someone calls Down.
 	Detached bool
+	// Needs says, by instance, what planned faults need besides its process. What
+	// costs something is there only for those: a data folder on a disk of ours, a cgroup.
+	Needs map[string][]faults.Capability
+	// Traces is the URL that services are to send their traces to; empty: nowhere.
+	Traces string
 	// Environ is the runner's environment as KEY=value; services inherit PATH,
 	// HOME and TMPDIR of it and nothing else. Nil: that of this process.
 	Environ []string
@@ -62,6 +68,7 @@ const (
 	// proxyName and supervisorName stand for our own processes in events and logs.
 	proxyName      = targets.ProxyProcess
 	supervisorName = targets.SupervisorProcess
+	diskName       = targets.DiskProcess
 
 	// markVariable is in the environment of every process we start, so that
 	// those which left their parent and their process group are found again.

@@ -13,7 +13,7 @@ import (
 
 // programFolders are where distributions keep programs beside PATH: Debian's
 // PostgreSQL packages put the server's own there, one folder per version.
-var programFolders = []string{"/usr/lib/postgresql/*/bin"}
+var programFolders = []string{"/usr/lib/postgresql/*/bin", "/usr/sbin"}
 
 // Missing says, a line for each, which programs the services of a system
 // require that this machine does not have. environ is that of the services.

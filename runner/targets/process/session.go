@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -43,7 +42,7 @@ func openSession(ctx context.Context, cfg Config, bp *blueprint, folder string) 
 		Lease: cfg.Lease, Detached: cfg.Detached,
 	}
 	s := &session{folder: folder, unfollow: func() {}}
-	said, err := s.launch(cfg, o.Logs)
+	said, err := s.launch(cfg, o.Logs, bp.Disk != nil)
 	if err != nil {
 		return nil, fmt.Errorf("start supervisor: %w", err)
 	}
@@ -53,15 +52,16 @@ func openSession(ctx context.Context, cfg Config, bp *blueprint, folder string) 
 		_ = s.lifeline.Close()
 		_ = s.cmd.Process.Kill()
 		_ = s.cmd.Wait()
-		return nil, fmt.Errorf("start supervisor: %w", errors.Join(err, os.RemoveAll(folder)))
+		return nil, fmt.Errorf("start supervisor: %w", errors.Join(err, clean(bp, folder)))
 	}
 	s.world = newWorld(bp, hello.Control, hello.Token)
 	return s, nil
 }
 
 // launch starts the process, in a session of its own: a Ctrl-C in the runner's
-// terminal is for the runner, which then ends the environment in order.
-func (s *session) launch(cfg Config, logs string) (said *os.File, err error) {
+// terminal is for the runner, which then ends the environment in order. Where
+// disks of ours are to be mounted, it has a mount namespace of its own.
+func (s *session) launch(cfg Config, logs string, mounts bool) (said *os.File, err error) {
 	if err := os.MkdirAll(logs, 0o755); err != nil {
 		return nil, err
 	}
@@ -79,8 +79,8 @@ func (s *session) launch(cfg Config, logs string) (said *os.File, err error) {
 	}
 	s.cmd = exec.Command(cfg.Self[0], append(cfg.Self[1:len(cfg.Self):len(cfg.Self)], "supervise")...)
 	s.cmd.Stdin, s.cmd.Stdout, s.cmd.Stderr = in, out, log
-	s.cmd.Env = inherited(cfg.Environ)
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	s.cmd.Env = inherited(cfg.Environ, dockerVariables...)
+	s.cmd.SysProcAttr = supervisorAttr(mounts)
 	s.lifeline = lifeline
 	err = s.cmd.Start()
 	_, _, _ = in.Close(), out.Close(), log.Close() // the child has its own
@@ -127,11 +127,30 @@ func (s *session) build(ctx context.Context, cfg Config, ports *ports, at site, 
 		if err := s.follow(ctx, tell); err != nil {
 			return err
 		}
-		defer s.beat(ctx, cfg.Lease)()
+		defer s.beat(ctx, cfg.Owner, cfg.Lease)()
 	}
 	ports.release(at.api)
+	if at.composed != nil {
+		for _, l := range s.world.bp.Links {
+			ports.release(l.Tells)
+		}
+		if err := at.composed.create(ctx); err != nil {
+			return err
+		}
+	}
 	if err := s.world.ctl.start(ctx, proxyName); err != nil {
 		return err
+	}
+	if at.composed != nil {
+		if err := at.composed.settle(ctx, s.world.bp); err != nil {
+			return err
+		}
+	}
+	if s.world.bp.Disk != nil {
+		ports.release(at.disk)
+		if err := s.world.ctl.start(ctx, diskName); err != nil {
+			return err
+		}
 	}
 	for _, l := range s.world.bp.Links {
 		ports.release(l.Listen)
@@ -149,7 +168,7 @@ func (s *session) build(ctx context.Context, cfg Config, ports *ports, at site, 
 func (w *world) makeLink(ctx context.Context, l link) error {
 	_, err := w.links.CreateProxy(ctx, proxy.Proxy{
 		Name: l.Proxy, Listen: l.Listen, Upstream: l.Upstream, Enabled: true,
-		Protocol: l.Protocol, Edge: l.Edge,
+		Protocol: l.Protocol, Edge: l.Edge, Service: l.Service,
 	})
 	if err != nil {
 		return fmt.Errorf("make proxy of %s: %w", l.Edge, err)
@@ -157,13 +176,31 @@ func (w *world) makeLink(ctx context.Context, l link) error {
 	return nil
 }
 
-// startServices starts all at once: which needs which is theirs to sort out.
+// startServices starts all at once: which needs which is theirs to sort out,
+// unless a compose file says it.
 // The first failure ends the wait for the others.
 func (s *session) startServices(ctx context.Context, before func(name string)) error {
 	all, ctx := errgroup.WithContext(ctx)
+	ready := map[string]chan struct{}{}
+	for _, l := range s.world.bp.Services {
+		ready[l.Name] = make(chan struct{})
+	}
 	for _, l := range s.world.bp.Services {
 		before(l.Name)
-		all.Go(func() error { return s.world.ctl.start(ctx, l.Name) })
+		all.Go(func() error {
+			for _, other := range l.After {
+				select {
+				case <-ready[other]:
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+			}
+			err := s.world.ctl.start(ctx, l.Name)
+			if err == nil {
+				close(ready[l.Name])
+			}
+			return err
+		})
 	}
 	return all.Wait()
 }
@@ -186,7 +223,7 @@ func (s *session) follow(ctx context.Context, tell func(targets.Event)) error {
 }
 
 // beat renews the environment's life until the returned function is called.
-func (s *session) beat(ctx context.Context, lease time.Duration) (stop func()) {
+func (s *session) beat(ctx context.Context, owner string, lease time.Duration) (stop func()) {
 	if lease <= 0 {
 		return func() {}
 	}
@@ -198,7 +235,7 @@ func (s *session) beat(ctx context.Context, lease time.Duration) (stop func()) {
 		for {
 			select {
 			case <-tick.C:
-				_ = s.world.ctl.renew(ctx) // when it is gone, so is what build waits for
+				_ = s.world.ctl.renew(ctx, owner, lease) // when it is gone, so is what build waits for
 			case <-ctx.Done():
 				return
 			}
@@ -207,12 +244,12 @@ func (s *session) beat(ctx context.Context, lease time.Duration) (stop func()) {
 	return func() { cancel(); beating.Wait() }
 }
 
-func (s *session) renew(ctx context.Context, owner string, lease time.Duration) error {
-	_, err := s.world.links.RenewOwner(ctx, owner, lease)
+func (w *world) renew(ctx context.Context, owner string, lease time.Duration) error {
+	_, err := w.links.RenewOwner(ctx, owner, lease)
 	if err != nil {
 		err = fmt.Errorf("renew stages: %w", err)
 	}
-	return errors.Join(err, s.world.ctl.renew(ctx))
+	return errors.Join(err, w.ctl.renew(ctx, owner, lease))
 }
 
 // end asks the supervisor to end everything, insists by the pipe, and kills it
@@ -235,5 +272,5 @@ func (s *session) end(ctx context.Context) error {
 	<-exited
 	s.unfollow()
 	s.followed.Wait()
-	return cleanFolder(s.world.bp.ID, s.folder)
+	return clean(s.world.bp, s.folder)
 }

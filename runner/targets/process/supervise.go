@@ -48,6 +48,10 @@ type greeting struct {
 const (
 	greetingTimeout = 10 * time.Second
 	shutdownTimeout = 2 * time.Second // for answers under way
+
+	// orphanStop is all the time that services have to end when nobody is left to
+	// see how they do: enough to close what is open, not to serve what has come.
+	orphanStop = time.Second
 )
 
 // Supervise holds the processes of one environment until told to end, until
@@ -56,6 +60,11 @@ const (
 func Supervise(ctx context.Context, cfg SuperviseConfig) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
+	// A runner that died before it read our greeting must not end us by SIGPIPE:
+	// there is a folder to remove. Not Ignore, which children would inherit.
+	pipe := make(chan os.Signal, 1)
+	signal.Notify(pipe, syscall.SIGPIPE)
+	defer signal.Stop(pipe)
 	in := bufio.NewReader(cfg.In)
 	s, err := newSupervisor(in)
 	if err != nil {
@@ -66,10 +75,13 @@ func Supervise(ctx context.Context, cfg SuperviseConfig) error {
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(s.listener) }()
 	err = json.NewEncoder(cfg.Out).Encode(greeting{Control: s.state.Control, Token: s.state.Token})
+	patience := orphanStop
 	if err == nil {
-		s.note(s.await(ctx, in))
+		var why string
+		why, patience = s.await(ctx, in)
+		s.note(why)
 	}
-	err = errors.Join(err, s.end())
+	err = errors.Join(err, s.end(patience))
 	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer cancel()
 	_ = server.Shutdown(late)
@@ -103,7 +115,7 @@ func newSupervisor(in *bufio.Reader) (*supervisor, error) {
 		return nil, fmt.Errorf("read order: %w", errors.Join(err, errors.New("want one line of JSON with a blueprint")))
 	}
 	if err := s.open(); err != nil {
-		return nil, errors.Join(err, os.RemoveAll(s.order.Folder))
+		return nil, errors.Join(err, clean(s.order.Blueprint, s.order.Folder))
 	}
 	return s, nil
 }
@@ -127,6 +139,9 @@ func (s *supervisor) open() error {
 	if err := s.state.write(s.order.Folder); err != nil {
 		return err
 	}
+	if err := makeCgroups(s.order.Blueprint); err != nil {
+		return err
+	}
 	s.keep, err = newKeeper(s.order.Blueprint, s.order.Logs, s.save)
 	return err
 }
@@ -140,6 +155,13 @@ func (s *supervisor) makeFolders() error {
 	}
 	if err := os.Mkdir(sharedFolder(s.order.Folder), 0o700); err != nil {
 		return fmt.Errorf("make shared folder: %w", err)
+	}
+	for _, v := range s.order.Blueprint.Volumes {
+		for _, dir := range []string{v.Backing, v.Mount} {
+			if err := os.MkdirAll(dir, passable()); err != nil {
+				return fmt.Errorf("make data folder: %w", err)
+			}
+		}
 	}
 	var err error
 	s.log, err = openLog(filepath.Join(s.order.Logs, supervisorName+".log"), logLimit)
@@ -169,8 +191,8 @@ func offer(ch chan<- struct{}) {
 	}
 }
 
-// await returns the reason to end.
-func (s *supervisor) await(ctx context.Context, lifeline io.Reader) string {
+// await returns the reason to end, and how long a service may take at most.
+func (s *supervisor) await(ctx context.Context, lifeline io.Reader) (why string, patience time.Duration) {
 	cut := make(chan struct{})
 	if !s.order.Detached {
 		// Ends with the lifeline, at the latest with this process: a read of
@@ -191,23 +213,26 @@ func (s *supervisor) await(ctx context.Context, lifeline io.Reader) string {
 		case <-s.renewed:
 			lease.Reset(s.order.Lease)
 		case <-s.asked:
-			return "asked to end"
+			return "asked to end", s.order.Blueprint.longestStop()
 		case <-cut:
-			return "the runner is gone"
+			return "the runner is gone", orphanStop
 		case <-silent:
-			return fmt.Sprintf("no heartbeat of the runner for %s", s.order.Lease)
+			return fmt.Sprintf("no heartbeat of the runner for %s", s.order.Lease), orphanStop
 		case <-ctx.Done():
-			return "ended by a signal"
+			return "ended by a signal", s.order.Blueprint.longestStop()
 		}
 	}
 }
 
 // end ends the processes and removes the folder, in this order: a folder that
 // is still there tells Sweep what to look for.
-func (s *supervisor) end() error {
-	err := s.keep.end()
+func (s *supervisor) end(patience time.Duration) error {
+	err := s.keep.end(patience)
 	if err == nil {
 		_, err = killMarked(s.state.ID)
+	}
+	if err == nil {
+		err = errors.Join(removeCgroups(s.state.Cgroup), s.state.removeProject())
 	}
 	if err == nil {
 		err = s.remove()
@@ -243,8 +268,8 @@ func (s *supervisor) remove() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.removed = true
-	if err := os.RemoveAll(s.order.Folder); err != nil {
-		return fmt.Errorf("remove environment folder: %w", err)
+	for _, v := range s.state.Volumes {
+		detach(v.Mount) // there still when the disk process was killed
 	}
-	return nil
+	return removeFolder(s.order.Folder)
 }

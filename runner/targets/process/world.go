@@ -1,9 +1,14 @@
 package process
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"net/netip"
+	"net/url"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,7 +26,7 @@ type world struct {
 }
 
 func newWorld(bp *blueprint, control, token string) *world {
-	return &world{bp: bp, ctl: newClient(control, token), links: proxy.NewClient(bp.ProxyURL)}
+	return &world{bp: bp, ctl: newClient(control, token), links: proxy.NewClient(bp.ProxyURL).WithToken(bp.ProxyToken)}
 }
 
 // target resolves an instance, or "caller -> callee" of two instances.
@@ -33,7 +38,7 @@ func (w *world) target(name string) (faults.Target, error) {
 	}
 	for _, l := range w.bp.Services {
 		if l.Name == name {
-			return &serviceTarget{name: name, ctl: w.ctl}, nil
+			return w.serviceTarget(name), nil
 		}
 	}
 	return nil, fmt.Errorf("target %q: no such service or edge, known: %s", name, strings.Join(w.bp.targetNames(), ", "))
@@ -52,10 +57,32 @@ func (bp *blueprint) targetNames() []string {
 
 func (w *world) linkTarget(l link) faults.Target {
 	through := w.links.Link(l.Proxy, l.Edge)
-	if l.Protocol == "nats" {
-		return &busTarget{Link: through, url: addressFor(l.Protocol, l.Upstream)}
+	switch l.Protocol {
+	case "nats":
+		return &busTarget{Link: through, url: addressFor(l.Protocol, l.direct())}
+	case "postgres":
+		return &databaseTarget{Link: through, link: l, links: w.links}
 	}
 	return through
+}
+
+// serviceTarget is a service; one that nats edges lead to is a broker as well.
+func (w *world) serviceTarget(name string) faults.Target {
+	service := &serviceTarget{name: name, ctl: w.ctl}
+	for _, l := range w.bp.Links {
+		if l.Protocol == "nats" && l.callee() == name {
+			return &busNodeTarget{serviceTarget: service, url: addressFor(l.Protocol, l.direct())}
+		}
+	}
+	return service
+}
+
+// direct is the callee's own address, past the proxy and from here.
+func (l link) direct() string { return cmp.Or(l.Direct, l.Upstream) }
+
+func (l link) callee() string {
+	_, callee, _ := strings.Cut(l.Edge, " -> ")
+	return callee
 }
 
 // snapshot is the comparable picture that targets.Environment promises.
@@ -68,6 +95,11 @@ func (w *world) snapshot(ctx context.Context) (map[string]string, error) {
 	for name, st := range states {
 		picture["process "+name] = st.State
 	}
+	facts, err := w.ctl.facts(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("snapshot of holds: %w", err)
+	}
+	maps.Copy(picture, facts)
 	proxies, err := w.links.Proxies(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("snapshot of proxies: %w", err)
@@ -99,6 +131,48 @@ type busTarget struct {
 
 // URL is the broker's own address, past the proxy.
 func (b *busTarget) URL() string { return b.url }
+
+// busNodeTarget is a service that is a node of a broker.
+type busNodeTarget struct {
+	*serviceTarget
+	url string
+}
+
+// URL is the node's own address, past the proxies.
+func (b *busNodeTarget) URL() string { return b.url }
+
+// databaseTarget is an edge to a PostgreSQL server.
+type databaseTarget struct {
+	faults.Link
+	link  link
+	links *proxy.Client
+}
+
+// DSN is the server's own address, past the proxy. The password, if there is
+// one, is looked up each time and kept nowhere.
+func (d *databaseTarget) DSN() (string, error) {
+	login := d.link.Database
+	if login == nil {
+		return "", fmt.Errorf("%s has no database in the system file to log in to", d.link.callee())
+	}
+	u := url.URL{
+		Scheme: d.link.Protocol, Host: d.link.direct(), User: url.User(login.User), Path: "/" + login.Name,
+		RawQuery: url.Values{"sslmode": {login.TLS}}.Encode(),
+	}
+	if login.PasswordEnv != "" {
+		password, set := os.LookupEnv(login.PasswordEnv)
+		if !set {
+			return "", fmt.Errorf("%s is not set: it has the password for %s", login.PasswordEnv, d.link.callee())
+		}
+		u.User = url.UserPassword(login.User, password)
+	}
+	return u.String(), nil
+}
+
+// Sources are where the proxy's live connections to the server come from.
+func (d *databaseTarget) Sources(ctx context.Context) ([]netip.AddrPort, error) {
+	return d.links.Sources(ctx, d.link.Proxy)
+}
 
 // serviceTarget is a service that can be signalled and started. The supervisor
 // does both, because only the parent of a process can do so without a race.
@@ -132,6 +206,21 @@ func (s *serviceTarget) Signal(ctx context.Context, id faults.ProcessID, sig str
 
 // Start starts the service if it is not running, and waits for its readiness.
 func (s *serviceTarget) Start(ctx context.Context) error { return s.ctl.start(ctx, s.name) }
+
+// PutHold has the supervisor do something to the service until DeleteHold.
+func (s *serviceTarget) PutHold(ctx context.Context, id string, h faults.Hold) error {
+	return s.ctl.hold(ctx, s.name, id, h)
+}
+
+// DeleteHold returns when what the hold did is undone. It is idempotent.
+func (s *serviceTarget) DeleteHold(ctx context.Context, id string) error {
+	return s.ctl.unhold(ctx, s.name, id)
+}
+
+// HoldStatus measures, or returns faults.ErrNoHold.
+func (s *serviceTarget) HoldStatus(ctx context.Context, id string) (faults.Evidence, error) {
+	return s.ctl.holdStatus(ctx, s.name, id)
+}
 
 // State of the process id: running, stopped or dead.
 func (s *serviceTarget) State(ctx context.Context, id faults.ProcessID) (string, error) {
