@@ -47,6 +47,8 @@ type Service struct {
 	Of      string // the service: "payments"
 	URL     string // base URL past the proxies, "http://127.0.0.1:4000"; empty without a port
 	Metrics string // path, empty when not scraped
+
+	Ports map[string]string // host:port of each, past the proxies
 }
 
 // Names under which the environment's own processes appear in events. Without
@@ -54,6 +56,7 @@ type Service struct {
 const (
 	ProxyProcess      = "squall-proxy"
 	SupervisorProcess = "squall-supervisor"
+	DiskProcess       = "squall-disk" // there when a fault is aimed at a data folder
 )
 
 // Event is something that happened to a process.
