@@ -1,0 +1,5 @@
+import { place } from './lib/place.js';
+
+export default function () {
+  place();
+}
