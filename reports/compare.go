@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"regexp"
+	"slices"
 	"strings"
 
 	"squall/runner/verdict"
@@ -41,9 +42,9 @@ func compare(ps []phaseStats, res verdict.Result) []compareRow {
 		measure("ok", phaseStats.success, percent, points),
 		measure("failed", func(p phaseStats) float64 { return float64(p.Failed) }, count, none),
 		measure("unknown", func(p phaseStats) float64 { return float64(p.Unknown) }, count, none),
-		measure("median", func(p phaseStats) float64 { return p.P50 }, latency, ratio),
-		measure("95th percentile", func(p phaseStats) float64 { return p.P95 }, latency, ratio),
-		measure("99th percentile", func(p phaseStats) float64 { return p.P99 }, latency, ratio),
+		measure("median", func(p phaseStats) float64 { return float64(p.P50) }, latency[float64], ratio),
+		measure("95th percentile", func(p phaseStats) float64 { return float64(p.P95) }, latency[float64], ratio),
+		measure("99th percentile", func(p phaseStats) float64 { return float64(p.P99) }, latency[float64], ratio),
 	}
 	return append(rows, reactions(ps, res)...)
 }
@@ -107,7 +108,9 @@ func reactions(ps []phaseStats, res verdict.Result) (rows []compareRow) {
 					r.Cells[i].Value = value
 				}
 			}
-			rows = append(rows, r)
+			if !slices.ContainsFunc(rows, func(x compareRow) bool { return x.Name == r.Name && slices.Equal(x.Cells, r.Cells) }) {
+				rows = append(rows, r) // two assertions may look at one breaker
+			}
 		}
 	}
 	return rows

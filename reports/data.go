@@ -8,65 +8,118 @@ import (
 	"squall/runner/record"
 )
 
-// second is what the client saw in one second of the run.
-type second struct {
-	T                   time.Duration
-	OK, Failed, Unknown int
-	P50, P95, P99       float64 // of ok operations, seconds; NaN without any
+// mostBuckets bounds the points of a line: more could not be told apart.
+const mostBuckets = 600
+
+// stepOf is the length of a bucket: a second, or more where that is too many.
+func stepOf(length time.Duration) time.Duration {
+	step := time.Second
+	for _, next := range []int{2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600} {
+		if length <= mostBuckets*step {
+			break
+		}
+		step = time.Duration(next) * time.Second
+	}
+	return max(step, (length / mostBuckets).Round(time.Second))
 }
 
-func (s second) all() int { return s.OK + s.Failed + s.Unknown }
+// bucket is what happened in one step of the run.
+type bucket struct {
+	T       time.Duration `json:"t"`
+	OK      int           `json:"ok"`
+	Failed  int           `json:"failed"`
+	Unknown int           `json:"unknown"`
+	P50     record.Float  `json:"p50"` // of ok operations, seconds; NaN without any
+	P95     record.Float  `json:"p95"`
+	P99     record.Float  `json:"p99"`
+	Bad     record.Float  `json:"bad"`     // 95th percentile of those not ok
+	Calls   int           `json:"calls"`   // between all services
+	Retries int           `json:"retries"` // of those, beyond the first of their operation
+	Lost    float64       `json:"lost"`    // iterations that the generator could not start
+}
 
-// perSecond groups operations by the second in which they ended.
-func perSecond(run *record.Run) []second {
-	n := int(math.Ceil(run.Last.Seconds()))
-	out := make([]second, max(n, 0))
-	lat := make([][]float64, len(out))
+func (b bucket) all() int { return b.OK + b.Failed + b.Unknown }
+
+// perBucket groups operations and calls by the bucket in which they ended.
+func perBucket(in Input, step time.Duration) []bucket {
+	run := in.Run
+	out := make([]bucket, int(math.Ceil(run.Last.Seconds()/step.Seconds())))
+	good, bad := make([][]float64, len(out)), make([][]float64, len(out))
+	at := func(t int64) int {
+		if i := int(run.T(t) / step); run.T(t) >= 0 && i < len(out) {
+			return i
+		}
+		return -1
+	}
 	for i := range out {
-		out[i].T = time.Duration(i) * time.Second
+		out[i].T = time.Duration(i) * step
 	}
 	for _, op := range run.Operations {
-		i := int(run.T(op.At+op.Dur) / time.Second)
-		if i < 0 || i >= len(out) {
+		i := at(op.At + op.Dur)
+		if i < 0 {
 			continue
 		}
 		out[i].count(op.Outcome)
+		took := time.Duration(op.Dur).Seconds()
 		if op.Outcome == record.OK {
-			lat[i] = append(lat[i], time.Duration(op.Dur).Seconds())
+			good[i] = append(good[i], took)
+		} else {
+			bad[i] = append(bad[i], took)
 		}
 	}
+	again, edgeOf := attempts{}, map[string]string{}
+	for _, x := range run.Exchanges {
+		if edgeOf[x.Edge] == "" {
+			edgeOf[x.Edge] = declared(in.System, x.Edge)
+		}
+		retry := again.retry(edgeOf[x.Edge], x)
+		if i := at(x.At + x.Dur); i >= 0 {
+			out[i].Calls++
+			if retry {
+				out[i].Retries++
+			}
+		}
+	}
+	lost := dropped(run, step, len(out))
 	for i := range out {
-		slices.Sort(lat[i])
-		out[i].P50, out[i].P95, out[i].P99 = quantile(lat[i], 0.5), quantile(lat[i], 0.95), quantile(lat[i], 0.99)
+		b := &out[i]
+		slices.Sort(good[i])
+		slices.Sort(bad[i])
+		b.P50, b.P95, b.P99, b.Bad = quantile(good[i], 0.5), quantile(good[i], 0.95), quantile(good[i], 0.99), quantile(bad[i], 0.95)
+		b.Lost = lost[i]
 	}
 	return out
 }
 
-func (s *second) count(o record.Outcome) {
+func (b *bucket) count(o record.Outcome) {
 	switch o {
 	case record.OK:
-		s.OK++
+		b.OK++
 	case record.Failed:
-		s.Failed++
+		b.Failed++
 	default:
-		s.Unknown++
+		b.Unknown++
 	}
 }
 
 // quantile is the order statistic of a sorted sample (nearest rank).
-func quantile(xs []float64, q float64) float64 {
+func quantile(xs []float64, q float64) record.Float {
 	if len(xs) == 0 {
-		return math.NaN()
+		return record.Float(math.NaN())
 	}
-	return xs[max(0, int(math.Ceil(q*float64(len(xs))))-1)]
+	return record.Float(xs[max(0, int(math.Ceil(q*float64(len(xs))))-1)])
 }
 
 // phaseStats is one column of the comparison.
 type phaseStats struct {
-	Name                string
-	Length              time.Duration
-	OK, Failed, Unknown int
-	P50, P95, P99       float64
+	Name    string        `json:"name"`
+	Length  time.Duration `json:"length"`
+	OK      int           `json:"ok"`
+	Failed  int           `json:"failed"`
+	Unknown int           `json:"unknown"`
+	P50     record.Float  `json:"p50"`
+	P95     record.Float  `json:"p95"`
+	P99     record.Float  `json:"p99"`
 }
 
 func (p phaseStats) all() int { return p.OK + p.Failed + p.Unknown }
@@ -78,12 +131,7 @@ func (p phaseStats) rate() float64 {
 	return float64(p.all()) / p.Length.Seconds()
 }
 
-func (p phaseStats) success() float64 {
-	if p.all() == 0 {
-		return math.NaN()
-	}
-	return float64(p.OK) / float64(p.all())
-}
+func (p phaseStats) success() float64 { return share(p.OK, p.all()) }
 
 // perPhase compares baseline, fault and recovery; an operation belongs to the
 // phase in which it began.
@@ -96,18 +144,18 @@ func perPhase(run *record.Run) []phaseStats {
 		}
 		p := phaseStats{Name: name, Length: span.To - span.From}
 		var lat []float64
-		var s second
+		var b bucket
 		for _, op := range run.Operations {
 			if t := run.T(op.At); t < span.From || t >= span.To {
 				continue
 			}
-			s.count(op.Outcome)
+			b.count(op.Outcome)
 			if op.Outcome == record.OK {
 				lat = append(lat, time.Duration(op.Dur).Seconds())
 			}
 		}
 		slices.Sort(lat)
-		p.OK, p.Failed, p.Unknown = s.OK, s.Failed, s.Unknown
+		p.OK, p.Failed, p.Unknown = b.OK, b.Failed, b.Unknown
 		p.P50, p.P95, p.P99 = quantile(lat, 0.5), quantile(lat, 0.95), quantile(lat, 0.99)
 		out = append(out, p)
 	}

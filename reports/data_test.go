@@ -13,10 +13,10 @@ import (
 
 func TestQuantileIsAnOrderStatistic(t *testing.T) {
 	xs := []float64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}
-	assert.Equal(t, 5.0, quantile(xs, 0.5))
-	assert.Equal(t, 10.0, quantile(xs, 0.95))
-	assert.Equal(t, 1.0, quantile(xs[:1], 0.99))
-	assert.True(t, math.IsNaN(quantile(nil, 0.5)))
+	assert.EqualValues(t, 5.0, quantile(xs, 0.5))
+	assert.EqualValues(t, 10.0, quantile(xs, 0.95))
+	assert.EqualValues(t, 1.0, quantile(xs[:1], 0.99))
+	assert.True(t, math.IsNaN(float64(quantile(nil, 0.5))))
 }
 
 func TestPhasesCompared(t *testing.T) {
@@ -29,14 +29,14 @@ func TestPhasesCompared(t *testing.T) {
 	assert.Equal(t, judgedPhases, names)
 	assert.Equal(t, [3]int{160, 20, 20}, [3]int{ps[1].OK, ps[1].Failed, ps[1].Unknown})
 	assert.InDelta(t, 0.8, ps[1].success(), 1e-9)
-	assert.Equal(t, 0.4, ps[1].P50)
+	assert.EqualValues(t, 0.4, ps[1].P50)
 }
 
 func TestSecondsHoldEveryOperationThatEnded(t *testing.T) {
 	run := plot.run(t)
 	n := 0
-	for _, s := range perSecond(run) {
-		n += s.all()
+	for _, b := range perBucket(Input{Run: run}, time.Second) {
+		n += b.all()
 	}
 	assert.Equal(t, len(run.Operations), n)
 }
@@ -88,7 +88,7 @@ func TestChanges(t *testing.T) {
 }
 
 func TestPercentNeverRoundsALossAway(t *testing.T) {
-	assert.Equal(t, "100%", percent(1))
+	assert.Equal(t, "100%", percent(1.0))
 	assert.Equal(t, "99.999%", percent(0.9999999))
 	assert.Equal(t, "99.7%", percent(0.997))
 	assert.Equal(t, "–", percent(math.NaN()))

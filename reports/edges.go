@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"hash/maphash"
 	"maps"
 	"math"
 	"slices"
@@ -16,15 +17,22 @@ var judgedPhases = []string{"baseline", "fault", "recovery"}
 
 // edgeRow is what went over one edge, between all instances of its services.
 type edgeRow struct {
-	Edge             string
-	Phases           []traffic // as judgedPhases
-	Faults, Asserted []string
+	Edge     string    `json:"edge"`
+	Phases   []traffic `json:"phases"` // as judgedPhases
+	Faults   []string  `json:"faults,omitempty"`
+	Asserted []string  `json:"asserted,omitempty"`
+
+	found bool // by traces, not in the system file
 }
 
 // traffic is what went over one edge in one phase. A retry is every exchange
 // beyond the first of its operation, method and path; connections of edges
 // that carry no HTTP count as one call each and are never retries.
-type traffic struct{ Calls, Errors, Retries int }
+type traffic struct {
+	Calls   int `json:"calls"`
+	Errors  int `json:"errors"`
+	Retries int `json:"retries"`
+}
 
 // ErrorShare is NaN without calls.
 func (t traffic) ErrorShare() float64 { return share(t.Errors, t.Calls) }
@@ -57,12 +65,10 @@ func edges(in Input) []edgeRow {
 			row(e.Name())
 		}
 	}
-	seen := map[[4]string]bool{}
+	again := attempts{}
 	for _, x := range in.Run.Exchanges {
 		r := row(x.Edge)
-		call := [4]string{r.Edge, x.Op, x.Method, x.Path}
-		retry := x.Op != "" && seen[call]
-		seen[call] = true
+		retry := again.retry(r.Edge, x)
 		if i := slices.Index(judgedPhases, phaseAt(in.Run, in.Run.T(x.At))); i >= 0 {
 			r.Phases[i].count(x, retry)
 		}
@@ -84,6 +90,46 @@ func edges(in Input) []edgeRow {
 		out = append(out, *rows[name])
 	}
 	return out
+}
+
+// attempts knows the calls that were made before, by their hash: there may be millions.
+type attempts map[uint64]struct{}
+
+var callSeed = maphash.MakeSeed()
+
+// retry reports whether an exchange repeats one of its operation. What carries
+// no operation is nobody's.
+func (a attempts) retry(edge string, x record.Exchange) bool {
+	if x.Op == "" {
+		return false
+	}
+	call := maphash.Comparable(callSeed, [4]string{edge, x.Op, x.Method, x.Path})
+	_, again := a[call]
+	a[call] = struct{}{}
+	return again
+}
+
+// undeclared are the edges that traces show and the system file does not have.
+func undeclared(in Input) []string {
+	service := map[string]string{}
+	for _, s := range in.Run.Spans {
+		service[s.Trace+s.ID] = s.Service
+	}
+	known, found := map[string]bool{}, map[string]bool{}
+	if in.System != nil {
+		_, edges := in.System.Declared()
+		for _, e := range edges {
+			known[e] = true
+		}
+	}
+	for _, s := range in.Run.Spans {
+		caller := service[s.Trace+s.Parent]
+		// What comes over the bus has no edge of its own: both ends have one to the bus.
+		if edge := caller + " -> " + s.Service; caller != "" && caller != s.Service && s.Kind == "server" && !known[edge] {
+			found[edge] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(found))
 }
 
 // declared is the edge of a link between instances, as the system file has it.
@@ -119,8 +165,8 @@ var wireClasses = []string{"2xx", "3xx", "4xx", "5xx", "no reply", "not seen"}
 
 // clientRow is one outcome at the client, by what the wire saw.
 type clientRow struct {
-	Outcome record.Outcome
-	Counts  []int // as wireClasses
+	Outcome record.Outcome `json:"outcome"`
+	Counts  []int          `json:"counts"` // as wireClasses
 }
 
 // clientAndWire lays what the client was told beside what went over the edges

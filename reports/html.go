@@ -2,13 +2,15 @@ package reports
 
 import (
 	"bytes"
-	"cmp"
-	_ "embed"
+	"crypto/sha256"
+	"embed"
+	"encoding/base64"
 	"fmt"
 	"html/template"
 	"io"
 	"maps"
 	"math"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -17,31 +19,75 @@ import (
 	"squall/runner/verdict"
 )
 
-//go:embed report.html.tmpl
-var reportPage string
+//go:embed page
+var pages embed.FS
 
-//go:embed index.html.tmpl
-var indexPage string
+var (
+	style       = asset("style.css")
+	script      = asset("script.js")
+	indexScript = asset("index.js")
+	liveScript  = asset("live.js")
+)
 
-//go:embed style.css
-var style string
+func asset(name string) string {
+	data, err := pages.ReadFile("page/" + name)
+	if err != nil {
+		panic(err)
+	}
+	return string(data)
+}
 
 var functions = template.FuncMap{
+	"clip":    func(s string) string { return shorten(s, mostText) },
 	"mark":    func(v any) string { return marks[fmt.Sprint(v)] },
 	"seconds": seconds,
-	"latency": latency,
-	"percent": percent,
-	"short":   short,
-	"css":     func() template.CSS { return template.CSS(style) },
+	"latency": latency[record.Float],
+	"percent": func(v any) string {
+		if f, is := v.(record.Float); is {
+			return percent(f)
+		}
+		return percent(v.(float64))
+	},
+	"short":      short,
+	"css":        func() template.CSS { return template.CSS(style) },
+	"js":         func() template.JS { return template.JS(script) },
+	"livejs":     func() template.JS { return template.JS(liveScript) },
+	"indexjs":    func() template.JS { return template.JS(indexScript) },
+	"span":       func(d time.Duration) string { return latency(record.Float(d.Seconds())) },
+	"after":      func(from, to time.Duration) string { return latency(record.Float((to - from).Seconds())) },
+	"decimal":    func(v record.Float) string { return strings.Replace(fmt.Sprintf("%.1f", float64(v)), "NaN", "–", 1) },
+	"quantity":   quantity,
+	"change":     changeText,
+	"effectmark": func(e verdict.Effect) string { return effectMarks[e] },
+	"effectclass": func(e verdict.Effect) string {
+		return map[verdict.Effect]string{verdict.Worse: "fail", verdict.Better: "pass", verdict.Same: "skipped", verdict.Unclear: "skipped"}[e]
+	},
+	"policy": func() string { return policy },
+}
+
+// policy lets a page run its own style and script and nothing else, and load
+// nothing at all. It holds also where a page is opened as a file.
+var policy = fmt.Sprintf("default-src 'none'; img-src data:; style-src 'sha256-%s'; script-src 'sha256-%s' 'sha256-%s' 'sha256-%s'; base-uri 'none'; form-action 'none'", sum(style), sum(script), sum(indexScript), sum(liveScript))
+
+func sum(text string) string {
+	s := sha256.Sum256([]byte(text))
+	return base64.StdEncoding.EncodeToString(s[:])
+}
+
+func parse(files ...string) *template.Template {
+	for i := range files {
+		files[i] = "page/" + files[i] + ".html.tmpl"
+	}
+	return template.Must(template.New(path.Base(files[0])).Funcs(functions).ParseFS(pages, files...))
 }
 
 var (
-	reportTemplate = template.Must(template.New("report").Funcs(functions).Parse(reportPage))
-	indexTemplate  = template.Must(template.New("index").Funcs(functions).Parse(indexPage))
+	reportTemplate = parse("report", "sections", "details")
+	indexTemplate  = parse("index")
 )
 
-func percent(v float64) string {
-	switch {
+func percent[T ~float64](share T) string {
+	switch v := float64(share); {
 	case math.IsNaN(v):
 		return "–"
 	case v > 0.9995 && v < 1: // never round a loss away
@@ -52,8 +98,8 @@ func percent(v float64) string {
 }
 
 // latency prints seconds in the unit people use.
-func latency(s float64) string {
-	switch {
+func latency[T ~float64](v T) string {
+	switch s := float64(v); {
 	case math.IsNaN(s):
 		return "–"
 	case s < 0.00095:
@@ -68,25 +114,42 @@ func latency(s float64) string {
 // page is what the template shows.
 type page struct {
 	Input
+	*Digest
 	Word, Title string
 	Hypothesis  string // where the sentence does not quote it
 	Tally       string
 	First       *shown // the first assertion that is not a pass
+	Tiles       []tile
 	Assertions  []shown
 	Evidence    []shown
 	EvidenceSum string
 	Faults      []standing
 	Timeline    template.HTML
-	Phases      []phaseStats
+	Cursor      *cursorData
 	Compare     []compareRow
+	Map         template.HTML
 	Judged      []string // phases of the edge table
-	Edges       []edgeRow
 	WireClasses []string
-	ClientWire  []clientRow
-	Seconds     []second
+	Outcomes    []string
 	Changes     []changeRow
+	Questions   []question
+	Files       []file
+	Costs       []costRow
+	Sick        []string
 	Versions    []string
 	Notes       []record.NoteEvent
+	Thrift      int // how often it was rendered with less
+}
+
+// mostNotes bounds the notes of a page.
+const mostNotes = 200
+
+func notes(run *record.Run) []record.NoteEvent {
+	out := slices.Clone(run.Notes[:min(len(run.Notes), mostNotes)])
+	for i := range out {
+		out[i].Text = shorten(out[i].Text, mostText/2)
+	}
+	return out
 }
 
 // shown is a finding with what the page adds to it.
@@ -95,16 +158,34 @@ type shown struct {
 	Anchor      string
 	Place       string
 	WorstAt     string
+	Value       string // measured, without its interval
+	Between     string // the interval
+	Spark       template.HTML
 	First, Rest []string // details: those to see at once, and the others
 }
 
 // openDetails are shown at once for an assertion that is not a pass.
 const openDetails = 5
 
+// mostDetails bounds the details of one finding.
+const mostDetails = 60
+
 // show gives every finding an anchor of its own; taken holds those in use.
 func show(fs []verdict.Finding, taken map[string]bool) (out []shown) {
 	for _, f := range fs {
-		s := shown{Finding: f, Anchor: anchor(f.Group+"-"+f.ID, taken), Place: place(f), Rest: f.Details}
+		f.Why, f.Measured, f.Expected = shorten(f.Why, mostText), shorten(f.Measured, mostText), shorten(f.Expected, mostText)
+		f.Details = slices.Clone(f.Details[:min(len(f.Details), mostDetails)])
+		for i := range f.Details {
+			f.Details[i] = shorten(f.Details[i], mostText/4)
+		}
+		s := shown{Finding: f, Anchor: anchor(f.Group+"-"+f.ID, taken), Place: place(f), Rest: f.Details, Spark: spark(f)}
+		if f.Verdict == verdict.Pass && (f.Why == f.Measured || strings.HasPrefix(f.Why, "measured ")) {
+			s.Why = "" // it is said already
+		}
+		s.Value, s.Between = f.Measured, ""
+		if at := strings.Index(f.Measured, " (95%: "); at > 0 && strings.HasSuffix(f.Measured, ")") {
+			s.Value, s.Between = f.Measured[:at], f.Measured[at+2:len(f.Measured)-1]
+		}
 		if f.Worst != nil {
 			s.WorstAt = seconds(*f.Worst)
 		}
@@ -136,24 +217,48 @@ func anchor(name string, taken map[string]bool) string {
 // HTML writes the report: one file, nothing loaded, complete without script
 // and without its style.
 func HTML(w io.Writer, in Input) error {
-	taken := map[string]bool{}
-	phases := perPhase(in.Run)
-	p := page{
-		Input: in, Word: Word(in.Result), Title: title(in.Run.Header), Tally: tally(assertions(in.Result)),
-		Assertions: show(assertions(in.Result), taken), Evidence: show(evidence(in.Result), taken),
-		EvidenceSum: tally(evidence(in.Result)), Faults: standings(in.Run), Timeline: timeline(in),
-		Phases: phases, Compare: compare(phases, in.Result), Judged: judgedPhases, Edges: edges(in),
-		WireClasses: wireClasses, ClientWire: clientAndWire(in.Run), Seconds: perSecond(in.Run), Changes: changes(in.Run),
-		Notes: in.Run.Notes,
+	word := Word(in.Result)
+	var page bytes.Buffer
+	whole := in.digest()
+	for level := range mostThrift {
+		in.Digest, in.thrift = whole.thrifty(level), level
+		sections, err := Sections(in)
+		if err != nil {
+			return err
+		}
+		page.Reset()
+		if err := frame(&page, marks[word]+" "+word+": "+shorten(in.Run.Header.Scenario, mostText), policy, false, sections); err != nil {
+			return err
+		}
+		if page.Len() <= maxPage {
+			break
+		}
 	}
-	if !strings.Contains(in.Result.Sentence, strings.TrimSuffix(in.Run.Header.Hypothesis, ".")) {
-		p.Hypothesis = in.Run.Header.Hypothesis
+	_, err := page.WriteTo(w)
+	return err
+}
+
+func newPage(in Input) page {
+	taken := map[string]bool{}
+	d, h := in.Digest, in.Run.Header
+	p := page{
+		Input: in, Digest: d, Word: Word(in.Result), Title: title(h), Tally: tally(assertions(in.Result)),
+		Assertions: show(assertions(in.Result), taken), Evidence: show(evidence(in.Result), taken),
+		EvidenceSum: tally(evidence(in.Result)), Faults: standings(in.Run), Compare: compare(d.Phases, in.Result),
+		Map: topology(in), Judged: judgedPhases, WireClasses: wireClasses, Outcomes: bookOutcomes, Changes: changes(d),
+		Costs: costs(in), Sick: d.Health.Sick(), Files: files(in), Notes: notes(in.Run), Thrift: in.thrift,
+	}
+	p.Timeline, p.Cursor = timeline(in)
+	p.Questions = questions(in, p.Assertions)
+	if !strings.Contains(in.Result.Sentence, strings.TrimSuffix(h.Hypothesis, ".")) {
+		p.Hypothesis = h.Hypothesis
 	}
 	p.First = firstBroken(p.Assertions, p.Evidence)
-	for _, k := range slices.Sorted(maps.Keys(in.Run.Header.Versions)) {
-		p.Versions = append(p.Versions, k+" "+in.Run.Header.Versions[k])
+	p.Tiles = tiles(p)
+	for _, k := range slices.Sorted(maps.Keys(h.Versions)) {
+		p.Versions = append(p.Versions, k+" "+h.Versions[k])
 	}
-	return render(w, reportTemplate, p)
+	return p
 }
 
 // firstBroken is the worst assertion that is not a pass, or the worst law of
@@ -175,33 +280,4 @@ func render(w io.Writer, t *template.Template, data any) error {
 	}
 	_, err := io.WriteString(w, printable(b.String()))
 	return err
-}
-
-// Index writes the page of a suite, beside the folders of its runs.
-func Index(w io.Writer, rows []Row) error {
-	type line struct {
-		Row
-		Word, Title, Link string
-		Length            time.Duration
-		Faults            []standing
-	}
-	var lines []line
-	words := map[string]int{}
-	for _, r := range rows {
-		lines = append(lines, line{
-			Row: r, Word: Word(r.Result), Title: title(r.Run.Header), Link: folder(r.Dir) + "/report.html",
-			Length: r.Run.Last, Faults: standings(r.Run),
-		})
-		words[Word(r.Result)]++
-	}
-	slices.SortStableFunc(lines, func(a, b line) int {
-		return cmp.Compare(slices.Index(severity, a.Word), slices.Index(severity, b.Word))
-	})
-	var sum []string
-	for _, word := range severity {
-		if n := words[word]; n > 0 {
-			sum = append(sum, fmt.Sprintf("%d %s", n, word))
-		}
-	}
-	return render(w, indexTemplate, map[string]any{"Lines": lines, "Sum": strings.Join(sum, ", ")})
 }

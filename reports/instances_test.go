@@ -99,7 +99,7 @@ func TestSkippedRun(t *testing.T) {
 	golden(t, "final-skipped.txt", out.String())
 
 	out.Reset()
-	require.NoError(t, JUnit(&out, []Input{in}, JUnitOptions{}))
+	require.NoError(t, RunJUnit(&out, in, JUnitOptions{}))
 	golden(t, "junit-skipped.xml", out.String())
 
 	out.Reset()
@@ -112,9 +112,9 @@ func TestSkippedRun(t *testing.T) {
 	assert.NotContains(t, out.String(), "NaN")
 
 	out.Reset()
-	Summary(&out, []Row{{Name: "failover", Run: in.Run, Result: in.Result}}, false)
+	Summary(&out, []Scenario{alone(RowOf(in))}, false)
 	assert.Contains(t, out.String(), "– skipped  failover  0.0 s  no program postgres")
 	out.Reset()
-	require.NoError(t, Index(&out, []Row{{Name: "failover", Dir: "out/failover", Run: in.Run, Result: in.Result}}))
+	require.NoError(t, Index(&out, []Scenario{alone(RowOf(in))}, nil))
 	assert.Contains(t, out.String(), "1 skipped")
 }

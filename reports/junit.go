@@ -61,23 +61,35 @@ type junitText struct {
 	Body    string `xml:",chardata"`
 }
 
-// JUnit writes one suite per run and one case per finding: failure is fail,
-// error is error, inconclusive or dirty, skipped is not judged. A run that is
-// not green has at least one red case. The body repeats all facts, because many
-// readers show nothing else.
-func JUnit(w io.Writer, ins []Input, o JUnitOptions) error {
-	all := junitSuites{Name: "squall"}
-	var total time.Duration
-	for _, in := range ins {
-		s := suiteOf(in, o)
-		all.Suites = append(all.Suites, s)
+// JUnit writes one suite per scenario and one case per finding, over all its
+// runs: failure is fail, error is error, inconclusive or dirty, skipped is not
+// judged. A scenario that is not green has at least one red case. The body
+// repeats all facts, because many readers show nothing else.
+func JUnit(w io.Writer, all []Scenario, o JUnitOptions) error {
+	var suites []junitSuite
+	for _, s := range all {
+		suites = append(suites, suiteOf(s, o))
+	}
+	return writeSuites(w, suites)
+}
+
+// RunJUnit writes the suite of one run.
+func RunJUnit(w io.Writer, in Input, o JUnitOptions) error {
+	return JUnit(w, []Scenario{alone(RowOf(in))}, o)
+}
+
+func writeSuites(w io.Writer, suites []junitSuite) error {
+	all := junitSuites{Name: "squall", Suites: suites}
+	var total float64
+	for _, s := range suites {
 		all.Tests += s.Tests
 		all.Failures += s.Failures
 		all.Errors += s.Errors
 		all.Skipped += s.Skipped
-		total += in.Run.Last
+		took, _ := strconv.ParseFloat(s.Time, 64) // written by plainSeconds
+		total += took
 	}
-	all.Time = plainSeconds(total)
+	all.Time = strconv.FormatFloat(total, 'f', 3, 64)
 	if _, err := io.WriteString(w, xml.Header); err != nil {
 		return err
 	}
@@ -92,28 +104,33 @@ func JUnit(w io.Writer, ins []Input, o JUnitOptions) error {
 
 func plainSeconds(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', 3, 64) }
 
-func suiteOf(in Input, o JUnitOptions) junitSuite {
-	h := in.Run.Header
+func suiteOf(sc Scenario, o JUnitOptions) junitSuite {
+	h, res := sc.Runs[0].Header, sc.Result
 	s := junitSuite{
-		Name: plain(h.Run), Time: plainSeconds(in.Run.Last), Timestamp: h.Started.UTC().Format("2006-01-02T15:04:05"),
+		Name: plain(sc.Name()), Time: plainSeconds(sc.length()), Timestamp: h.Started.UTC().Format("2006-01-02T15:04:05"),
 		Properties: []junitProperty{
-			{"verdict", Word(in.Result)}, {"sentence", plain(in.Result.Sentence)}, {"seed", fmt.Sprint(h.Seed)},
+			{"verdict", Word(res)}, {"sentence", plain(res.Sentence)}, {"seed", fmt.Sprint(h.Seed)},
 			{"plan_sha256", h.PlanHash}, {"switches", plain(strings.Join(h.Switches, ","))}, {"defects", plain(strings.Join(h.Defects, ","))}, {"rerun", plain(h.Rerun)},
 		},
 	}
-	for _, f := range in.Result.Findings {
-		s.add(caseOf(in, f, o))
+	if len(sc.Runs) > 1 {
+		for i, r := range sc.Runs {
+			s.Properties = append(s.Properties, junitProperty{fmt.Sprintf("run-%d", i+1), plain(fmt.Sprintf("%s: %s: %s", r.Dir, Word(r.Result), r.Header.Rerun))})
+		}
 	}
-	for i, d := range in.Result.Dirty {
+	for _, f := range res.Findings {
+		s.add(caseOf(sc, f, o))
+	}
+	for i, d := range res.Dirty {
 		s.add(junitCase{
-			Class: class(in), Name: fmt.Sprintf("restored-%d", i+1), Time: "0.000",
+			Class: class(sc), Name: fmt.Sprintf("restored-%d", i+1), Time: "0.000",
 			Error: &junitText{Message: "not restored: " + plain(d), Type: "dirty", Body: plain(d)},
 		})
 	}
-	if !s.red() && in.Result.Verdict != verdict.Pass && in.Result.Verdict != verdict.Skipped {
+	if !s.red() && res.Verdict != verdict.Pass && res.Verdict != verdict.Skipped {
 		s.add(junitCase{
-			Class: class(in), Name: "run", Time: s.Time,
-			Error: &junitText{Message: plain(in.Result.Sentence), Type: string(in.Result.Verdict), Body: plain(in.Result.Sentence)},
+			Class: class(sc), Name: "run", Time: s.Time,
+			Error: &junitText{Message: plain(res.Sentence), Type: string(res.Verdict), Body: plain(res.Sentence)},
 		})
 	}
 	return s
@@ -135,17 +152,17 @@ func (s *junitSuite) add(c junitCase) {
 	}
 }
 
-func class(in Input) string { return "squall." + plain(in.Run.Header.Run) }
+func class(sc Scenario) string { return "squall." + plain(sc.Name()) }
 
-func caseOf(in Input, f verdict.Finding, o JUnitOptions) junitCase {
-	c := junitCase{Class: class(in) + "." + f.Group, Name: plain(f.ID), Time: "0.000"}
+func caseOf(sc Scenario, f verdict.Finding, o JUnitOptions) junitCase {
+	c := junitCase{Class: class(sc) + "." + f.Group, Name: plain(f.ID), Time: "0.000"}
 	if f.Window != nil {
 		c.Time = plainSeconds(f.Window.To - f.Window.From)
 	}
 	if !o.Strict {
 		c.File, c.Line = plain(f.Pos.File), f.Pos.Line
 	}
-	text := &junitText{Message: plain(f.Why), Type: string(f.Verdict), Body: facts(in, f)}
+	text := &junitText{Message: plain(f.Why), Type: string(f.Verdict), Body: facts(sc, f)}
 	switch f.Verdict {
 	case verdict.Pass:
 	case verdict.Fail:
@@ -159,7 +176,7 @@ func caseOf(in Input, f verdict.Finding, o JUnitOptions) junitCase {
 }
 
 // facts are all there is to say about a finding, a line each.
-func facts(in Input, f verdict.Finding) string {
+func facts(sc Scenario, f verdict.Finding) string {
 	var b strings.Builder
 	line := func(name, value string) {
 		if value != "" {
@@ -179,6 +196,6 @@ func facts(in Input, f verdict.Finding) string {
 	for _, d := range f.Details {
 		line("", d)
 	}
-	line("again", in.Run.Header.Rerun)
+	line("again", sc.Runs[0].Header.Rerun)
 	return b.String()
 }

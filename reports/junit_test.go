@@ -3,6 +3,7 @@ package reports
 import (
 	"bytes"
 	"encoding/xml"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -14,7 +15,11 @@ import (
 func junit(t *testing.T, o JUnitOptions, ins ...Input) string {
 	t.Helper()
 	var b bytes.Buffer
-	require.NoError(t, JUnit(&b, ins, o))
+	var all []Scenario
+	for _, in := range ins {
+		all = append(all, alone(RowOf(in)))
+	}
+	require.NoError(t, JUnit(&b, all, o))
 	return b.String()
 }
 
@@ -82,6 +87,28 @@ func TestJUnitIsNeverGreenWhereTheRunIsNot(t *testing.T) {
 			assert.Equal(t, tt.added, added)
 		})
 	}
+}
+
+// A scenario that ran several times is one suite, judged by all its runs, and names each.
+func TestJUnitOfSeveralRuns(t *testing.T) {
+	var b bytes.Buffer
+	require.NoError(t, JUnit(&b, []Scenario{repeated(t)}, JUnitOptions{}))
+	all := decoded(t, b.String())
+	require.Len(t, all.Suites, 1)
+	s := all.Suites[0]
+	assert.Equal(t, "81.600", s.Time, "all three")
+	require.Len(t, s.Cases, 1)
+	assert.Contains(t, s.Cases[0].Failure.Body, "run 2: fail: twice")
+	var runs []string
+	for _, p := range s.Properties {
+		if strings.HasPrefix(p.Name, "run-") {
+			runs = append(runs, p.Value)
+		}
+	}
+	assert.Equal(t, []string{
+		"out/s/psp-slow: pass: squall run --seed 7 scenarios/psp-slow.yaml", "out/s/psp-slow.2: fail: squall run --seed 7 scenarios/psp-slow.yaml",
+		"out/s/psp-slow.3: pass: squall run --seed 7 scenarios/psp-slow.yaml",
+	}, runs)
 }
 
 func TestJUnitKeepsHostileTextInItsPlace(t *testing.T) {

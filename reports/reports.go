@@ -18,19 +18,62 @@ import (
 
 // Input is one judged run.
 type Input struct {
-	Run      *record.Run
+	Run      *record.Run // its main stream at least, if there is a digest
+	Digest   *Digest     // nil: made of the run
 	Result   verdict.Result
 	Scenario *spec.Scenario
 	System   *spec.System
+
+	thrift int // how often what there is much of was halved
 }
 
-// Row is one run of a suite.
+// Row is one run of a suite: what is left of it once its record is closed.
 type Row struct {
-	Name   string
 	Dir    string
-	Run    *record.Run
+	Header record.Header
+	Length time.Duration
 	Result verdict.Result
+	Tags   []string
+	faults []standing
 }
+
+// RowOf takes from a judged run what the pages of a suite show.
+func RowOf(in Input) Row {
+	r := Row{Dir: in.Run.Dir, Header: in.Run.Header, Length: in.Run.Last, Result: in.Result, faults: standings(in.Run)}
+	if in.Scenario != nil {
+		r.Tags = in.Scenario.Metadata.Tags
+	}
+	return r
+}
+
+// Word of the run.
+func (r Row) Word() string { return Word(r.Result) }
+
+// Folder of the run, as seen from the index.
+func (r Row) Folder() string { return filepath.Base(r.Dir) }
+
+// Link to its report.
+func (r Row) Link() string { return r.Folder() + "/report.html" }
+
+// Scenario is one scenario of a suite with all its runs.
+type Scenario struct {
+	Result verdict.Result // of all runs together
+	Runs   []Row          // at least one
+}
+
+// Name of the scenario, with the defects it ran with.
+func (s Scenario) Name() string { return s.Runs[0].Header.Run }
+
+// length of all runs.
+func (s Scenario) length() (sum time.Duration) {
+	for _, r := range s.Runs {
+		sum += r.Length
+	}
+	return sum
+}
+
+// alone is a scenario that ran once.
+func alone(r Row) Scenario { return Scenario{Result: r.Result, Runs: []Row{r}} }
 
 // Word is the verdict as shown: dirty outranks all.
 func Word(r verdict.Result) string {
@@ -113,9 +156,6 @@ func plain(s string) string {
 		return r
 	}, printable(s))
 }
-
-// folder is the run's folder as seen from the suite's index.
-func folder(dir string) string { return filepath.Base(dir) }
 
 // tally counts findings by verdict, worst first: "1 fail, 4 pass".
 func tally(fs []verdict.Finding) string {

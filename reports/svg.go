@@ -2,102 +2,121 @@ package reports
 
 import (
 	"fmt"
-	"html"
 	"html/template"
 	"math"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"squall/runner/record"
 )
 
-// The timeline is one SVG drawn here, with presentation attributes only, so
-// that it is readable where scripts and styles are forbidden. It has its own
-// width in pixels: on a narrow page it scrolls instead of becoming illegible.
 const (
-	svgWidth  = 1120.0
 	leftEdge  = 240.0
 	rightEdge = svgWidth - 12
 	axisSpace = 26.0
 	laneGap   = 22.0
 )
 
-// Colours that are told apart on light and dark ground, and by the
-// colour-blind; every line also has its dash, every band its height and word.
-const (
-	blue   = "#2f7fd1"
-	orange = "#d27d1f"
-	red    = "#cc3b3b"
-	green  = "#2e9e6b"
-	purple = "#9a5fc0"
-	grey   = "#8a8f98"
-)
-
-// drawing collects the parts of one timeline.
+// drawing is the timeline: all lanes on one axis. What has a place in time is
+// kept apart, so that a script can stretch it.
 type drawing struct {
-	run  *record.Run
-	secs []second
-	from time.Duration
-	to   time.Duration
-	y    float64
-	back strings.Builder // behind the lanes
-	body strings.Builder
+	in     Input
+	digest *Digest
+	run    *record.Run
+	from   time.Duration
+	to     time.Duration
+	y      float64
+	fixed  picture // names, values and grid
+	back   picture // behind the lanes, in time
+	plot   picture // in time
+	state  []stateLane
 }
 
-// timeline draws the whole run on one axis; nothing for a run without length.
-func timeline(in Input) template.HTML {
-	d := &drawing{run: in.Run, secs: perSecond(in.Run), to: in.Run.Last, y: 6}
+// stateLane is what the cursor can say of a lane of bands.
+type stateLane struct {
+	Name string `json:"name"`
+	At   []any  `json:"at"` // seconds, word, seconds, word...
+}
+
+// timeline draws the whole run; nothing for a run without length.
+func timeline(in Input) (template.HTML, *cursorData) {
+	d := &drawing{in: in, digest: in.digest(), run: in.Run, to: in.Run.Last, y: 6}
 	if len(in.Run.Phases) > 0 {
 		d.from = max(0, in.Run.Phases[0].From-500*time.Millisecond)
 	}
 	if d.to <= d.from {
-		return ""
+		return "", nil
 	}
 	d.phaseNames()
 	d.faultBars()
-	d.noteMarks()
+	d.marks()
 	d.loadLane()
 	d.latencyLane()
 	d.errorLane()
+	d.retryLane()
 	d.breakerLanes()
 	d.processLanes()
 	d.gaugeLanes()
 	d.ground()
-	d.axis()
-	var out strings.Builder
-	fmt.Fprintf(&out, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %.0f %.0f" width="%.0f" height="%.0f" role="img" aria-labelledby="timeline-title" font-family="system-ui, sans-serif" font-size="12" fill="currentColor">`,
-		svgWidth, d.y, svgWidth, d.y)
-	out.WriteString(`<title id="timeline-title">Timeline of the run: faults, load, latency, errors, breakers, processes and queues on one axis</title>`)
-	out.WriteString(d.back.String())
-	out.WriteString(d.body.String())
-	out.WriteString(`</svg>`)
-	return template.HTML(out.String()) // every text in it went through escape
+	axis := d.axis()
+	var out picture
+	out.add(`<defs><clipPath id="plot"><rect x="%.0f" y="0" width="%.0f" height="%.0f" fill="none"/></clipPath></defs>`, leftEdge-1, svgWidth-leftEdge+1, d.y)
+	out.add(`<g clip-path="url(#plot)" data-timed="">%s</g>%s<g clip-path="url(#plot)" data-timed="">%s</g><g id="axis">%s</g>`,
+		d.back.b.String(), d.fixed.b.String(), d.plot.b.String(), axis.b.String())
+	return out.whole(svgWidth, d.y, "Timeline of the run: faults, load, latency, errors, retries, breakers, processes and queues on one axis", ` id="timeline-picture"`), d.cursor()
 }
 
-func escape(s string) string { return html.EscapeString(plain(s)) }
+// cursorData is what a script needs to read values at an instant and to zoom.
+type cursorData struct {
+	From   float64     `json:"from"` // seconds, at left
+	To     float64     `json:"to"`
+	Left   float64     `json:"left"` // in the picture
+	Right  float64     `json:"right"`
+	Axis   float64     `json:"axis"` // height of the axis in the picture
+	Step   float64     `json:"step"`
+	Names  []string    `json:"names"`
+	Rows   [][]any     `json:"rows"` // seconds, then a text for each name
+	States []stateLane `json:"states"`
+	Spans  []cursorAt  `json:"spans"`
+}
+
+// cursorAt is a span that can be zoomed to.
+type cursorAt struct {
+	Name string  `json:"name"`
+	From float64 `json:"from"`
+	To   float64 `json:"to"`
+}
+
+func (d *drawing) cursor() *cursorData {
+	c := &cursorData{
+		From: d.from.Seconds(), To: d.to.Seconds(), Left: leftEdge, Right: rightEdge, Axis: d.y - axisSpace, Step: d.digest.Step.Seconds(),
+		Names: []string{"ok", "failed", "unknown", "median", "95th", "99th", "not ok, 95th", "retries"},
+		Rows:  [][]any{}, States: append([]stateLane{}, d.state...), Spans: []cursorAt{},
+	}
+	for _, b := range d.digest.Buckets {
+		c.Rows = append(c.Rows, []any{b.T.Seconds(), d.perSecond(b.OK), d.perSecond(b.Failed), d.perSecond(b.Unknown), latency(b.P50), latency(b.P95), latency(b.P99), latency(b.Bad), d.perSecond(b.Retries)})
+	}
+	for _, p := range d.run.Phases {
+		if p.To > d.from {
+			c.Spans = append(c.Spans, cursorAt{plain(shorten(p.Name, 16)), p.From.Seconds(), p.To.Seconds()})
+		}
+	}
+	return c
+}
+
+func (d *drawing) perSecond(n int) string {
+	return fmt.Sprintf("%.4g/s", float64(n)/d.digest.Step.Seconds())
+}
 
 func (d *drawing) x(t time.Duration) float64 {
 	t = min(max(t, d.from), d.to)
 	return leftEdge + (rightEdge-leftEdge)*float64(t-d.from)/float64(d.to-d.from)
 }
 
-// textWidth guesses, generously, for want of font metrics.
-func textWidth(s string, size float64) float64 {
-	return 0.58 * size * float64(utf8.RuneCountInString(s))
-}
-
-// halo keeps text readable where it crosses a line.
-const halo = `stroke="Canvas" stroke-width="3" stroke-linejoin="round" paint-order="stroke"`
-
-func (d *drawing) text(x, y float64, anchor, s, more string) {
-	fmt.Fprintf(&d.body, `<text x="%.1f" y="%.1f" text-anchor="%s" %s>%s</text>`, x, y, anchor, more, escape(s))
-}
-
 // lane opens a lane with its name and returns its top.
 func (d *drawing) lane(name string, height float64) float64 {
 	top := d.y
-	d.text(0, top+11, "start", shorten(name, 32), `font-weight="600"`)
+	d.fixed.text(0, top+11, "start", shorten(name, 32), `font-weight="600"`)
 	d.y += height + laneGap
 	return top
 }
@@ -106,8 +125,8 @@ func (d *drawing) lane(name string, height float64) float64 {
 func (d *drawing) grid(top, height float64, ticks []float64, pos func(float64) float64, label func(float64) string) {
 	for _, v := range ticks {
 		y := top + height - height*pos(v)
-		fmt.Fprintf(&d.body, `<line x1="%.1f" x2="%.1f" y1="%.1f" y2="%.1f" stroke="currentColor" stroke-opacity="0.13"/>`, leftEdge, rightEdge, y, y)
-		d.text(leftEdge-8, y+4, "end", label(v), `fill-opacity="0.7" font-size="11"`)
+		d.fixed.add(`<line x1="%.1f" x2="%.1f" y1="%.1f" y2="%.1f" stroke="currentColor" stroke-opacity="0.13"/>`, leftEdge, rightEdge, y, y)
+		d.fixed.text(leftEdge-8, y+4, "end", label(v), `fill-opacity="0.7" font-size="11"`)
 	}
 }
 
@@ -132,7 +151,7 @@ func (d *drawing) line(top, height float64, ts []time.Duration, vs []float64, po
 		x, y := d.x(ts[i]), top+height-height*min(1, max(0, pos(v)))
 		switch {
 		case hole(i-1) && hole(i+1):
-			fmt.Fprintf(&d.body, `<circle cx="%.1f" cy="%.1f" r="2.2" fill="%s"/>`, x, y, s.Colour)
+			d.plot.add(`<circle cx="%.1f" cy="%.1f" r="2.2" fill="%s"/>`, x, y, s.Colour)
 		case hole(i - 1):
 			fmt.Fprintf(&path, "M%.1f %.1f", x, y)
 		default:
@@ -140,7 +159,7 @@ func (d *drawing) line(top, height float64, ts []time.Duration, vs []float64, po
 		}
 	}
 	if path.Len() > 0 {
-		fmt.Fprintf(&d.body, `<path d="%s" fill="none" stroke-width="1.8" stroke-linejoin="round" %s/>`, path.String(), s.attributes())
+		d.plot.add(`<path d="%s" fill="none" stroke-width="1.8" stroke-linejoin="round" %s/>`, path.String(), s.attributes())
 	}
 }
 
@@ -148,17 +167,16 @@ func (d *drawing) line(top, height float64, ts []time.Duration, vs []float64, po
 func (d *drawing) legend(top float64, strokes ...stroke) {
 	for i, s := range strokes {
 		y := top + 28 + float64(i)*16
-		fmt.Fprintf(&d.body, `<line x1="0" x2="22" y1="%.1f" y2="%.1f" stroke-width="2.4" %s/>`, y-4, y-4, s.attributes())
-		d.text(28, y, "start", s.Name, `fill-opacity="0.85" font-size="11"`)
+		d.fixed.add(`<line x1="0" x2="22" y1="%.1f" y2="%.1f" stroke-width="2.4" %s/>`, y-4, y-4, s.attributes())
+		d.fixed.text(28, y, "start", s.Name, `fill-opacity="0.85" font-size="11"`)
 	}
 }
 
-// columns are the values of whole seconds under load, each at its middle.
-func (d *drawing) columns(get func(second) float64) (ts []time.Duration, vs []float64) {
-	begin := loadBegins(d.run)
-	for _, s := range d.secs {
-		if mid := s.T + time.Second/2; s.T >= begin && mid <= d.to {
-			ts, vs = append(ts, mid), append(vs, get(s))
+// columns are the values of whole buckets under load, each at its middle.
+func (d *drawing) columns(get func(bucket) float64) (ts []time.Duration, vs []float64) {
+	for _, b := range d.digest.Buckets {
+		if mid := b.T + d.digest.Step/2; b.T+d.digest.Step > d.digest.Begin && mid <= d.to {
+			ts, vs = append(ts, mid), append(vs, get(b))
 		}
 	}
 	return ts, vs
@@ -174,6 +192,29 @@ type state struct {
 	Level        float64
 }
 
+// change is a state from an instant on; one without a name is a gap.
+type change struct {
+	at time.Duration
+	to state
+}
+
+// bands draws a lane of states, the last of which lasts to the end.
+func (d *drawing) bands(name string, changes []change) {
+	top := d.lane(name, bandHeight)
+	lane := stateLane{Name: plain(shorten(name, 48))}
+	for i, c := range changes {
+		until := d.to
+		if i+1 < len(changes) {
+			until = changes[i+1].at
+		}
+		if c.to.Name != "" {
+			d.band(top, c.at, until, c.to)
+		}
+		lane.At = append(lane.At, c.at.Seconds(), c.to.Name)
+	}
+	d.state = append(d.state, lane)
+}
+
 // band draws one stretch of a lane.
 func (d *drawing) band(top float64, from, to time.Duration, s state) {
 	from = max(from, d.from)
@@ -181,57 +222,32 @@ func (d *drawing) band(top float64, from, to time.Duration, s state) {
 		return
 	}
 	x, w, h := d.x(from), d.x(to)-d.x(from), bandHeight*s.Level
-	fmt.Fprintf(&d.body, `<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" fill="%s"><title>%s</title></rect>`,
+	d.plot.add(`<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" fill="%s"><title>%s</title></rect>`,
 		x, top+bandHeight-h, max(w, 1.5), h, s.Colour, escape(fmt.Sprintf("%s, %s to %s", s.Name, seconds(from), seconds(to))))
 	if w < textWidth(s.Name, 11)+6 {
 		return
 	}
 	if s.Level == 1 {
-		d.text(x+w/2, top+bandHeight/2+4, "middle", s.Name, `font-size="11" font-weight="600" fill="#ffffff"`)
+		d.plot.text(x+w/2, top+bandHeight/2+4, "middle", s.Name, `font-size="11" font-weight="600" fill="#ffffff"`)
 		return
 	}
-	d.text(x+w/2, top+bandHeight-h-3, "middle", s.Name, `font-size="10" fill-opacity="0.8"`)
+	d.plot.text(x+w/2, top+bandHeight-h-3, "middle", s.Name, `font-size="10" fill-opacity="0.8"`)
 }
 
 // axis draws the time below everything.
-func (d *drawing) axis() {
+func (d *drawing) axis() (p picture) {
 	d.y -= laneGap - 10
 	step := niceStep((d.to - d.from).Seconds() / 10)
 	for s := math.Ceil(d.from.Seconds()/step) * step; s <= d.to.Seconds(); s += step {
 		x := d.x(time.Duration(s * float64(time.Second)))
-		fmt.Fprintf(&d.body, `<line x1="%.1f" x2="%.1f" y1="%.1f" y2="%.1f" stroke="currentColor" stroke-opacity="0.5"/>`, x, x, d.y, d.y+5)
+		p.add(`<line x1="%.1f" x2="%.1f" y1="%.1f" y2="%.1f" stroke="currentColor" stroke-opacity="0.5"/>`, x, x, d.y, d.y+5)
 		anchor := "middle"
 		if x > rightEdge-14 {
 			anchor = "end"
 		}
-		d.text(x, d.y+18, anchor, fmt.Sprintf("%g s", s), `font-size="11" fill-opacity="0.75"`)
+		p.text(x, d.y+18, anchor, fmt.Sprintf("%g s", s), `font-size="11" fill-opacity="0.75"`)
 	}
-	fmt.Fprintf(&d.body, `<line x1="%.1f" x2="%.1f" y1="%.1f" y2="%.1f" stroke="currentColor" stroke-opacity="0.5"/>`, leftEdge, rightEdge, d.y, d.y)
+	d.fixed.add(`<line x1="%.1f" x2="%.1f" y1="%.1f" y2="%.1f" stroke="currentColor" stroke-opacity="0.5"/>`, leftEdge, rightEdge, d.y, d.y)
 	d.y += axisSpace
-}
-
-// shorten cuts to a number of runes.
-func shorten(s string, most int) string {
-	if r := []rune(s); len(r) > most {
-		return strings.TrimSpace(string(r[:most-1])) + "…"
-	}
-	return s
-}
-
-// niceCeil is the next of 1, 2, 5, 10, 20, ... that is not below v.
-func niceCeil(v float64) float64 {
-	if v <= 0 {
-		return 1
-	}
-	return niceStep(v)
-}
-
-func niceStep(v float64) float64 {
-	base := math.Pow(10, math.Floor(math.Log10(v)))
-	for _, m := range []float64{1, 2, 5, 10} {
-		if v <= m*base*(1+1e-9) {
-			return m * base
-		}
-	}
-	return 10 * base
+	return p
 }

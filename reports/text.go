@@ -87,37 +87,60 @@ func bounded(lines []string, most int) []string {
 	return append(lines[:most-1:most-1], fmt.Sprintf("  ... and %d more in the report", rest))
 }
 
-// Summary writes one line per run of a suite, in aligned columns.
-func Summary(w io.Writer, rows []Row, color bool) {
+// Summary writes one line per scenario of a suite in aligned columns, and below
+// it one per run where there are several.
+func Summary(w io.Writer, all []Scenario, color bool) {
 	fmt.Fprintln(w)
-	var cells [][4]string
-	var widths [3]int
-	for _, r := range rows {
-		word := Word(r.Result)
-		c := [4]string{marks[word] + " " + word, plain(r.Name), seconds(r.Run.Last), brief(r)}
-		for i := range widths {
-			widths[i] = max(widths[i], utf8.RuneCountInString(c[i]))
+	var lines []summaryLine
+	for _, s := range all {
+		lines = append(lines, lineOf(s.Name(), s.Result, s.length(), s.Runs[0].Header, len(s.Runs)))
+		if len(s.Runs) > 1 {
+			for _, r := range s.Runs {
+				lines = append(lines, lineOf("  "+r.Folder(), r.Result, r.Length, r.Header, 1))
+			}
 		}
-		cells = append(cells, c)
 	}
-	for i, c := range cells {
-		verdict := paint(pad(c[0], widths[0]), Word(rows[i].Result), color) // padded first: colours have no width
-		fmt.Fprintf(w, "%s  %s  %*s  %s\n", verdict, pad(c[1], widths[1]), widths[2], c[2], c[3])
+	var widths [3]int
+	for _, l := range lines {
+		for i := range widths {
+			widths[i] = max(widths[i], utf8.RuneCountInString(l.cells[i]))
+		}
 	}
+	for _, l := range lines {
+		verdict := paint(pad(l.cells[0], widths[0]), l.word, color) // padded first: colours have no width
+		fmt.Fprintf(w, "%s  %s  %*s  %s\n", verdict, pad(l.cells[1], widths[1]), widths[2], l.cells[2], l.cells[3])
+	}
+}
+
+type summaryLine struct {
+	word  string
+	cells [4]string
+}
+
+func lineOf(name string, res verdict.Result, length time.Duration, h record.Header, runs int) summaryLine {
+	word := Word(res)
+	text := brief(res, h)
+	if runs > 1 {
+		text = shorten(fmt.Sprintf("%d runs: %s", runs, text), briefLength)
+	}
+	return summaryLine{word, [4]string{marks[word] + " " + word, plain(name), seconds(length), text}}
 }
 
 func pad(s string, width int) string {
 	return s + strings.Repeat(" ", max(0, width-utf8.RuneCountInString(s)))
 }
 
+// briefLength bounds the text of a summary line, in runes.
+const briefLength = 100
+
 // brief is the sentence of a run without the word that stands before it, or
-// the title of a run that passed, in at most 100 runes.
-func brief(r Row) string {
-	s := strings.TrimPrefix(r.Result.Sentence, string(r.Result.Verdict)+": ")
-	if r.Result.Verdict == verdict.Pass {
-		s = title(r.Run.Header)
+// the title of a run that passed.
+func brief(res verdict.Result, h record.Header) string {
+	s := strings.TrimPrefix(res.Sentence, string(res.Verdict)+": ")
+	if res.Verdict == verdict.Pass && len(res.Dirty) == 0 {
+		s = title(h)
 	}
-	return shorten(plain(s), 100)
+	return shorten(plain(s), briefLength)
 }
 
 // Event is one line for one entry of the main stream; empty for what is no event.
@@ -149,17 +172,54 @@ func describe(e record.Entry) (text, word string) {
 			return "load     " + l.Error, "error"
 		}
 		if l.Event == "flowing" {
-			return fmt.Sprintf("load     %g iterations/s flowing", l.Arrival), ""
+			text := fmt.Sprintf("load     %g iterations/s flowing", l.Arrival)
+			if n := len(l.Stages); n > 0 {
+				text += fmt.Sprintf(", to change %d times", n)
+			}
+			return text, ""
 		}
+	case record.TypeStep:
+		return describeStep(payload[record.Step](e))
+	case record.TypeMark:
+		return describeMark(payload[record.Mark](e)), ""
 	case record.TypeNote:
 		n := payload[record.Note](e)
 		levels := map[string]string{"warn": "inconclusive", "error": "error"}
+		if n.Author != "" && n.Author != "squall" {
+			n.Text = n.Author + ": " + n.Text
+		}
 		return "note     " + n.Text, levels[n.Level]
 	case record.TypeEnd:
 		end := payload[record.End](e)
 		return strings.TrimSuffix("end      "+end.Reason+": "+end.Error, ": "), ""
 	}
 	return "", ""
+}
+
+func describeMark(m record.Mark) string {
+	text := m.What
+	switch {
+	case m.N > 0:
+		text = fmt.Sprintf("did %d of playbook %s: %s", m.N, m.On, m.Text)
+	case m.On != "":
+		text = fmt.Sprintf("%s %s: %s", m.What, m.On, m.Text)
+	case m.Text != "":
+		text += ": " + m.Text
+	}
+	if m.Author != "" {
+		text = m.Author + ": " + text
+	}
+	return "mark     " + text
+}
+
+func describeStep(s record.Step) (text, word string) {
+	switch s.State {
+	case record.StepBegun:
+		return fmt.Sprintf("step     %s: %s", s.ID, s.Does), ""
+	case record.StepFailed:
+		return fmt.Sprintf("step     %s failed: %s", s.ID, s.Error), "error"
+	}
+	return fmt.Sprintf("step     %s %s", s.ID, s.State), ""
 }
 
 func describeFault(f record.Fault) (text, word string) {
@@ -191,29 +251,4 @@ func payload[T any](e record.Entry) T {
 	var v T
 	_ = json.Unmarshal(e.Data, &v) // written by us; a later format shows as zero values
 	return v
-}
-
-// statusSpan is how far the live line looks back.
-const statusSpan = 2 * time.Second
-
-// Status is the live line: phase, time, and how the last seconds went.
-func Status(run *record.Run, elapsed time.Duration) string {
-	phase := "starting"
-	if n := len(run.Phases); n > 0 {
-		phase = plain(run.Phases[n-1].Name)
-	}
-	ok, all := 0, 0
-	for _, op := range slices.Backward(run.Operations) { // in the order in which they ended
-		if elapsed-run.T(op.At+op.Dur) > statusSpan {
-			break
-		}
-		all++
-		if op.Outcome == record.OK {
-			ok++
-		}
-	}
-	if all == 0 {
-		return fmt.Sprintf("%7.1fs  %s", elapsed.Seconds(), phase)
-	}
-	return fmt.Sprintf("%7.1fs  %s  %d%% of %d operations ok in the last 2 s", elapsed.Seconds(), phase, 100*ok/all, all)
 }

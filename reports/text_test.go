@@ -79,7 +79,7 @@ func TestTerminalIsNotSteeredByTheRecord(t *testing.T) {
 		assert.NotContains(t, line, "\n")
 	}
 	var b bytes.Buffer
-	Summary(&b, []Row{{Name: "a" + hostile, Run: in.Run, Result: in.Result}}, false)
+	Summary(&b, []Scenario{alone(RowOf(in))}, false)
 	noControl(t, b.String())
 	assert.Equal(t, 2, strings.Count(b.String(), "\n"), "a blank line and one per run")
 }
@@ -99,41 +99,48 @@ func TestPlain(t *testing.T) {
 	}
 }
 
-func rows(t *testing.T) []Row {
-	fail := plot.input(t)
-	pass := fail
-	pass.Result = verdict.Result{Verdict: verdict.Pass, Sentence: "pass: it held"}
-	long := fail
-	long.Result = verdict.Result{Verdict: verdict.Inconclusive, Sentence: "inconclusive: " + strings.Repeat("ärger ", 50)}
-	return []Row{
-		{Name: "psp-slow", Dir: "out/s/psp-slow", Run: pass.Run, Result: pass.Result},
-		{Name: "orchestrator-killed", Dir: "out/s/orchestrator-killed", Run: fail.Run, Result: fail.Result},
-		{Name: "x", Dir: "out/s/x", Run: long.Run, Result: long.Result},
+func suite(t *testing.T) []Scenario {
+	in := plot.input(t)
+	run := func(name string, res verdict.Result) Scenario {
+		r := RowOf(in)
+		r.Dir, r.Header.Run, r.Result = "out/s/"+name, name, res
+		return alone(r)
 	}
+	return []Scenario{
+		run("psp-slow", verdict.Result{Verdict: verdict.Pass, Sentence: "pass: it held"}),
+		run("orchestrator-killed", in.Result),
+		run("x", verdict.Result{Verdict: verdict.Inconclusive, Sentence: "inconclusive: " + strings.Repeat("ärger ", 50)}),
+	}
+}
+
+// repeated is a scenario that failed once in three runs.
+func repeated(t *testing.T) Scenario {
+	pass := verdict.Result{Verdict: verdict.Pass, Sentence: "pass: it held"}
+	fail := verdict.Result{Verdict: verdict.Fail, Sentence: "fail: charged-once: twice"}
+	s := Scenario{Result: verdict.Result{Verdict: verdict.Fail, Sentence: "fail: charged-once: in 1 of 3 runs: twice", Findings: []verdict.Finding{
+		{ID: "charged-once", Group: "expect", Verdict: verdict.Fail, Why: "in 1 of 3 runs: twice", Details: []string{"run 1: pass: once", "run 2: fail: twice", "run 3: pass: once"}},
+	}}}
+	for i, res := range []verdict.Result{pass, fail, pass} {
+		r := RowOf(plot.input(t))
+		r.Dir, r.Result = "out/s/psp-slow", res
+		if i > 0 {
+			r.Dir += fmt.Sprintf(".%d", i+1)
+		}
+		s.Runs = append(s.Runs, r)
+	}
+	return s
 }
 
 func TestSummary(t *testing.T) {
 	var plainly, coloured bytes.Buffer
-	rs := rows(t)
-	Summary(&plainly, rs, false)
+	all := append(suite(t), repeated(t))
+	Summary(&plainly, all, false)
 	golden(t, "summary.txt", plainly.String())
 
-	Summary(&coloured, rs, true)
+	Summary(&coloured, all, true)
 	assert.Contains(t, coloured.String(), "\x1b[31m✗ fail")
 	assert.Equal(t, plainly.String(), escapes.ReplaceAllString(coloured.String(), ""), "colours do not move the columns")
-	for _, r := range rs {
-		assert.LessOrEqual(t, utf8.RuneCountInString(brief(r)), 100)
+	for _, s := range all {
+		assert.LessOrEqual(t, utf8.RuneCountInString(brief(s.Result, s.Runs[0].Header)), briefLength)
 	}
-}
-
-func TestStatus(t *testing.T) {
-	run := plot.run(t)
-	assert.Equal(t, "   27.2s  settle  100% of 36 operations ok in the last 2 s", Status(run, 27200*time.Millisecond))
-	assert.Equal(t, "    0.0s  starting", Status(&record.Run{}, 0))
-}
-
-func TestStatusCountsSlowOperations(t *testing.T) {
-	run := &record.Run{Operations: []record.Operation{{At: int64(time.Second), Dur: int64(8 * time.Second), Outcome: record.OK}}}
-	run.Header.Started = time.Unix(0, 0)
-	assert.Equal(t, "   10.0s  starting  100% of 1 operations ok in the last 2 s", Status(run, 10*time.Second), "it began long ago, but ended just now")
 }

@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
@@ -95,7 +96,26 @@ func (s story) write(t *testing.T, dir string) {
 	time.Sleep(200 * time.Millisecond)
 	at(record.TypePhase, record.Phase{Name: "settle", Event: "end"})
 	process("stopped", "exit code 0")
+	for i, key := range []string{"fault-1", "fault-1", "fault-2"} {
+		require.NoError(t, w.Put(record.Audit, record.AuditRow{Source: "charges" + s.name, Key: key, ID: fmt.Sprintf("c%d", i+1), Effect: 1, At: int64(i)}))
+	}
+	for i := range 160 {
+		require.NoError(t, w.Put(record.Audit, record.AuditRow{Source: "charges" + s.name, Key: fmt.Sprintf("recovery-%d", i), Effect: 1}))
+	}
+	s.logs(t, w.Started(), dir)
 	require.NoError(t, w.Close(record.End{Reason: record.EndDone}))
+}
+
+// logs writes what payments has to say when the fault strikes.
+func (s story) logs(t *testing.T, started time.Time, dir string) {
+	require.NoError(t, os.MkdirAll(filepath.Join(dir, "logs"), 0o755))
+	line := func(at time.Duration, level, msg, more string) string {
+		fields, err := json.Marshal(map[string]string{"time": started.Add(at).Format(time.RFC3339Nano), "level": level, "msg": msg + s.name, "cause": more, "op": "fault-1"})
+		require.NoError(t, err)
+		return string(fields) + "\n"
+	}
+	text := line(2*time.Second, "INFO", "hello", "") + line(9300*time.Millisecond, "ERROR", "cannot charge", "timeout"+s.name) + "panic: not JSON" + strings.ReplaceAll(s.name, "\n", " ") + "\n"
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "logs", "payments.log"), []byte(text), 0o644))
 }
 
 // faults injects a slow link and kills a process while it stands.
@@ -195,6 +215,7 @@ func (s story) failed() verdict.Result {
 			{ID: "opens", Kind: "breaker", Group: "expect", During: "run", Verdict: verdict.Pass, Expected: "opens within 3s, closes within 10s", Measured: "opened after 1.01s, at most 1 trial call at a time, closed after 640ms", Samples: 120, MinSamples: 20, Edge: "payments -> psp" + s.name, Pos: at(22)},
 			{ID: "charged-once" + s.name, Kind: "ledger", Group: "expect", During: "run", Verdict: verdict.Fail, Expected: "every checkout in the books once" + s.name, Measured: "2 doubled" + s.name, Margin: "2 too many", Samples: 520, MinSamples: 50,
 				Why: "2 of 520 checkouts were charged twice" + s.name, Worst: &worst, Window: &verdict.Window{From: 3 * time.Second, To: 27 * time.Second}, Pos: at(24),
+				Flaws:   []verdict.Flaw{{ID: "fault-1", Flaw: "doubled", Text: "ok, charges +2 -0" + s.name}, {ID: "fault-2", Flaw: "doubled", Text: "ok, charges +2 -0"}},
 				Details: []string{"doubled: fault-1" + s.name, "doubled: fault-2", "3", "4", "5", "6", "7"}},
 			{ID: "recovers", Kind: "recovery", Group: "expect", During: "recovery", Verdict: verdict.Pass, Expected: "checkout-ok within 10s", Measured: "recovered after 250ms", Samples: 160, Why: "well again 250ms after the last fault", Expr: `rate(ok[1s]) > 0.99`, Pos: at(25)},
 			{ID: "too-bad", Kind: "slo", Group: "guardrail", Verdict: verdict.Skipped, Expected: "at least 5%", Why: "no data" + s.name, Pos: at(29)},
