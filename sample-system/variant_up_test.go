@@ -29,13 +29,13 @@ func TestVariantUp(t *testing.T) {
 	out, err := exec.Command("make", "-C", "..", "build").CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	for variant, look := range map[string]func(*testing.T, *up){
-		"identity":  lookAtIdentity,
-		"postgres":  lookAtPostgres,
-		"canary":    lookAtCanary,
-		"autoscale": lookAtAutoscale,
+		"identity":                  lookAtIdentity,
+		"postgres,canary,autoscale": lookAtPostgres,
+		"canary":                    lookAtCanary,
+		"autoscale":                 lookAtAutoscale,
 	} {
 		t.Run(variant, func(t *testing.T) {
-			if variant != "postgres" || storetest.HavePostgres(t) {
+			if !strings.Contains(variant, "postgres") || storetest.HavePostgres(t) {
 				look(t, squallUp(t, variant))
 			}
 		})
@@ -110,6 +110,7 @@ func (u *up) pid(name string) int {
 }
 
 func lookAtPostgres(t *testing.T, u *up) {
+	assert.Empty(t, u.databases("catalog"), "the canary's products are where those of its siblings are")
 	first, second := u.primary()
 	u.waitReady(second)
 	orders := drive("up", 10, u.patient)
@@ -154,7 +155,12 @@ func lookAtAutoscale(t *testing.T, u *up) {
 	}, 10*time.Second, "and takes traffic")
 	allWith(t, 200, pages.stop())
 
-	databases, err := filepath.Glob(filepath.Join(u.dir, "state", "environments", "*", "data", "*", "catalog.db"))
-	require.NoError(t, err)
-	assert.Len(t, databases, 1, "instances of a service share its database")
+	assert.Len(t, u.databases("catalog"), 1, "instances of a service share its database")
+}
+
+// databases are the SQLite files of a service.
+func (u *up) databases(service string) []string {
+	files, err := filepath.Glob(filepath.Join(u.dir, "state", "environments", "*", "data", "*", service+".db"))
+	require.NoError(u.t, err)
+	return files
 }

@@ -50,8 +50,15 @@ func parse(args []string) (command, error) {
 	return func(ctx context.Context, b *bus.Bus, out io.Writer) error { return replay(ctx, b, out, *seq) }, nil
 }
 
+// letters are all that there are, or it is an error.
+func letters(ctx context.Context, b *bus.Bus) ([]bus.Letter, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	return b.Letters(ctx, "")
+}
+
 func listJSON(ctx context.Context, b *bus.Bus, out io.Writer) error {
-	letters, err := b.Letters(ctx, "")
+	letters, err := letters(ctx, b)
 	if err != nil {
 		return err
 	}
@@ -61,7 +68,7 @@ func listJSON(ctx context.Context, b *bus.Bus, out io.Writer) error {
 }
 
 func list(ctx context.Context, b *bus.Bus, out io.Writer) error {
-	letters, err := b.Letters(ctx, "")
+	letters, err := letters(ctx, b)
 	if err != nil {
 		return err
 	}
@@ -73,25 +80,28 @@ func list(ctx context.Context, b *bus.Bus, out io.Writer) error {
 	return w.Flush()
 }
 
-// replayAll replays what is there now; what comes back meanwhile is left alone.
+// replayAll takes as long as it takes; each of its calls ends by itself.
 func replayAll(ctx context.Context, b *bus.Bus, out io.Writer) error {
-	letters, err := b.Letters(ctx, "")
-	if err != nil {
-		return err
-	}
 	var errs []error
-	for _, l := range letters {
-		if err := replay(ctx, b, out, l.Seq); !errors.Is(err, bus.ErrNoLetter) { // that one has been replayed by itself
-			errs = append(errs, err)
+	err := b.ReplayAll(ctx, func(seq uint64, err error) {
+		if err == nil {
+			err = replayed(out, seq)
 		}
-	}
-	return errors.Join(errs...)
+		errs = append(errs, err)
+	})
+	return errors.Join(append(errs, err)...)
 }
 
 func replay(ctx context.Context, b *bus.Bus, out io.Writer, seq uint64) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
 	if err := b.Replay(ctx, seq); err != nil {
 		return err
 	}
+	return replayed(out, seq)
+}
+
+func replayed(out io.Writer, seq uint64) error {
 	_, err := fmt.Fprintf(out, "replayed %d\n", seq)
 	return err
 }

@@ -18,7 +18,7 @@ const usage = `usage: shop dlq list [--json]
 Lists or replays the dead letters on the bus at NATS_URL (host:port[,host:port...]).
 `
 
-// limit bounds the whole command.
+// limit bounds a command that a person waits for.
 const limit = 30 * time.Second
 
 // Main runs `shop dlq list|replay` and returns the exit code: 1 for a failure,
@@ -34,8 +34,6 @@ func Main(ctx context.Context, args []string, getenv func(string) string, stdout
 		fmt.Fprintln(stderr, errors.Join(err, errors.New("NATS_URL is needed, host:port[,host:port...]")))
 		return 2
 	}
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
 	b, err := bus.Dial(getenv("NATS_URL"), "shop-dlq", defects)
 	if err == nil {
 		defer b.Close()

@@ -7,7 +7,7 @@
 // Numbers: none; a gateway takes the decision over within milliseconds, and all
 // of its requests at once.
 // Costs: twice the instances for as long as one wants to be able to go back.
-// Breaks without it: TestSwitch. No off switch: without it there is
+// Breaks without it: scenario blue-green, TestSwitch. No off switch: without it there is
 // no such switch.
 
 package gateway

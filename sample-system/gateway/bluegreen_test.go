@@ -15,7 +15,9 @@ import (
 func TestSwitch(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
-	s.deploy(t, `{"live":"v1"}`)
+	require.Eventually(t, func() bool { // until the first version has told that it is one
+		return ask(t, "PUT", s.url+"/deploys/catalog", `{"live":"v1"}`).code == http.StatusOK
+	}, soon, tick)
 	var stop atomic.Bool
 	var served, failed atomic.Int32
 	var load sync.WaitGroup

@@ -6,7 +6,7 @@
 // its own cache; so a page is as fresh as the catalog is. What was last seen is
 // served for up to 10 minutes, marked by "stale", Warning and Age (RFC 9111).
 // Costs: memory for one answer per product.
-// Breaks without it: TestStalePage. Off switch: D27, no
+// Breaks without it: scenario source-down, TestStalePage. Off switch: D27, no
 // single flight, see internal/policy/cache.go.
 
 package gateway

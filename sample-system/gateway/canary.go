@@ -13,7 +13,7 @@
 // that gets 2 calls a second is gone after 10 s. A repetition goes to the live
 // version, so that users hardly see the canary's errors.
 // Costs: up to 20 failed attempts, and the time of as many repetitions.
-// Breaks without it: TestCanaryRollback. Off switch: D37, looks
+// Breaks without it: scenario canary-rollback, TestCanaryRollback. Off switch: D37, looks
 // at the errors of the whole service as users see them, among which a canary's
 // few, repeated elsewhere, vanish.
 

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -20,6 +22,15 @@ import (
 	"squall/sample-system/internal/service"
 	"squall/sample-system/internal/servicetest"
 )
+
+// TestMain lets more tests run at a time than there are cores: they wait for
+// what the gateway does by itself most of the time.
+func TestMain(m *testing.M) {
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
 
 // soon is the patience of the tests with what happens in the background.
 const (

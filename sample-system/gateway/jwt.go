@@ -8,7 +8,7 @@
 // while users is away, as long as any token may live. Clocks may differ by 1 s.
 // Costs: 60 µs for checking a signature; a token that was taken from a customer
 // works until it expires.
-// Breaks without it: TestTokens. Off switch:
+// Breaks without it: scenario tokens, TestTokens. Off switch:
 // D40, does not look at the expiry.
 
 package gateway

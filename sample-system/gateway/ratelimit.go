@@ -9,7 +9,7 @@
 // burst is twice that. The table of clients is bounded.
 // Costs: a lookup per request. Who invents a new X-Client-Id for each request
 // escapes; against that helps only what stands at the network's edge.
-// Breaks without it: TestRateLimit. No off switch.
+// Breaks without it: scenario backend-hangs, TestRateLimit. No off switch.
 
 package gateway
 

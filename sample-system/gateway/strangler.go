@@ -9,7 +9,7 @@
 // fail or give another content for the same version, within 30 s. A customer is
 // not served worse meanwhile: legacy answers instead.
 // Costs: twice the writes and the reads during the migration; a write needs legacy.
-// Breaks without it: TestStranglerRollsBack. No off switch:
+// Breaks without it: scenario rollback, TestStranglerRollsBack. No off switch:
 // the percentage is one.
 
 package gateway

@@ -362,6 +362,18 @@ func TestStalenessDoesNotWait(t *testing.T) {
 	})
 }
 
+// TestScrapeDoesNotWait: metrics are there at once while the bus hangs.
+func TestScrapeDoesNotWait(t *testing.T) {
+	h := servicetest.Host(t)
+	synctest.Test(t, func(t *testing.T) {
+		newStaleness(h, hung{})
+		start := time.Now()
+		time.Sleep(time.Second)
+		assert.InDelta(t, 1, servicetest.Metric(t, h, "history_staleness_seconds"), 1e-9)
+		assert.Equal(t, time.Second, time.Since(start))
+	})
+}
+
 const hangs = 300 * time.Millisecond
 
 type hung struct{}

@@ -5,8 +5,8 @@
 // the time of the oldest event that it has not applied, when it is behind; and
 // the last moment it was sure of, when the bus is away.
 // Numbers: the bus is asked at most every 100 ms, for 300 ms at most, by one
-// answer at a time: the others do not wait for a bus that hangs.
-// Costs: one small request to the bus for that.
+// answer at a time: the others do not wait for a bus that hangs, and a scrape never does.
+// Costs: one small request to the bus for that, and five a second for the scrapes.
 // Breaks without it: TestStaleness,
 // TestStalenessDoesNotWait. No off switch.
 
@@ -17,13 +17,13 @@ import (
 	"sync"
 	"time"
 
-	"squall/sample-system/internal/bus"
+	"squall/sample-system/internal/backoff"
 	"squall/sample-system/internal/service"
 )
 
 const askEvery = 100 * time.Millisecond
 
-// backlog is what a consumer has not done yet.
+// backlog is what a bus.Consumer has not done yet.
 type backlog interface {
 	Oldest(ctx context.Context) (time.Time, error)
 }
@@ -38,12 +38,19 @@ type staleness struct {
 	known time.Time // the view is complete up to here
 }
 
-func newStaleness(h *service.Host, c *bus.Consumer) *staleness {
+func newStaleness(h *service.Host, c backlog) *staleness {
 	s := &staleness{consumer: c, known: time.Now()}
-	h.GaugeFunc("history_staleness_seconds", "How far the view is behind.", nil, func() float64 {
-		return time.Since(s.asOf(context.Background())).Seconds()
-	})
+	h.GaugeFunc("history_staleness_seconds", "How far the view is behind.", nil, func() float64 { return time.Since(s.last()).Seconds() })
+	h.Go("staleness", s.watch)
 	return s
+}
+
+// watch keeps it known for those who do not wait for the bus, such as a scrape.
+func (s *staleness) watch(ctx context.Context) error {
+	for backoff.Wait(ctx, 2*askEvery, nil) == nil {
+		s.asOf(ctx)
+	}
+	return nil
 }
 
 // asOf is the moment up to which the view is complete. Only one caller at a time
@@ -53,6 +60,10 @@ func (s *staleness) asOf(ctx context.Context) time.Time {
 		defer s.asking.Unlock()
 		s.ask(ctx)
 	}
+	return s.last()
+}
+
+func (s *staleness) last() time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.known

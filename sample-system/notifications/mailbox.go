@@ -5,7 +5,7 @@
 // key, so a second delivery finds it and sends nothing.
 // Numbers: none; rows are kept for good.
 // Costs: one small transaction per mail.
-// Breaks without it: TestMailIsSentOnce.
+// Breaks without it: scenario ack-lost, TestMailIsSentOnce.
 // Off switch: D17, each delivery has a key of its own and sends a mail.
 
 package notifications

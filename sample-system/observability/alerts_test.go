@@ -74,27 +74,27 @@ const checkouts = 20.0 // a second
 func quiet(length time.Duration) history {
 	h := history{length: length}
 	for _, instance := range []string{"gateway", "orders-1", "payments-1", "payments-2"} {
-		h.gauge(`up{service="x",instance="`+instance+`"}`, always(1))
-		h.gauge(`service_ready{service="x",instance="`+instance+`"}`, always(1))
+		h.gauge(`up{job="x",instance="`+instance+`"}`, always(1))
+		h.gauge(`service_ready{job="x",instance="`+instance+`"}`, always(1))
 	}
-	h.requests(`http_server_request_duration_seconds{service="gateway",route="/checkout",code="201"}`, 0.05, always(checkouts))
-	h.requests(`http_client_request_duration_seconds{service="orders",edge="orders -> payments",code="201"}`, 0.02, always(checkouts))
-	h.counter(`retry_attempts_total{service="orders",edge="orders -> payments"}`, always(0.02*checkouts))
-	h.counter(`http_server_shed_total{service="orders",instance="orders-1"}`, always(0))
-	h.counter(`dlq_messages_total{service="notifications",consumer="notifications"}`, always(0))
-	h.counter(`db_refused_total{service="orders",instance="orders-1",pool="orders"}`, always(0))
+	h.requests(`http_server_request_duration_seconds{job="gateway",route="/checkout",code="201"}`, 0.05, always(checkouts))
+	h.requests(`http_client_request_duration_seconds{job="orders",edge="orders -> payments",code="201"}`, 0.02, always(checkouts))
+	h.counter(`retry_attempts_total{job="orders",edge="orders -> payments"}`, always(0.02*checkouts))
+	h.counter(`http_server_shed_total{job="orders",instance="orders-1"}`, always(0))
+	h.counter(`dlq_messages_total{job="notifications",consumer="notifications"}`, always(0))
+	h.counter(`db_refused_total{job="orders",instance="orders-1",pool="orders"}`, always(0))
 	for name, v := range map[string]float64{
-		`breaker_state{service="orders",instance="orders-1",edge="orders -> payments"}`:                  0,
-		`db_connections_in_use{service="orders",instance="orders-1",pool="orders"}`:                      3,
-		`db_connections_max{service="orders",instance="orders-1",pool="orders"}`:                         8,
-		`http_client_connections_in_use{service="orders",instance="orders-1",edge="orders -> payments"}`: 2,
-		`http_client_connections_max{service="orders",instance="orders-1",edge="orders -> payments"}`:    64,
-		`registry_stale{service="orders",instance="orders-1",callee="payments"}`:                         0,
-		`bus_consumer_lag{service="notifications",instance="notifications",consumer="notifications"}`:    4,
-		`outbox_pending{service="orders",instance="orders-1"}`:                                           5,
-		`saga_pending{service="orders",instance="orders-1"}`:                                             4,
-		`identity_certificate_not_before_seconds{service="orders",instance="orders-1"}`:                  0,
-		`identity_certificate_not_after_seconds{service="orders",instance="orders-1"}`:                   1e9,
+		`breaker_state{job="orders",instance="orders-1",edge="orders -> payments"}`:                  0,
+		`db_connections_in_use{job="orders",instance="orders-1",pool="orders"}`:                      3,
+		`db_connections_max{job="orders",instance="orders-1",pool="orders"}`:                         8,
+		`http_client_connections_in_use{job="orders",instance="orders-1",edge="orders -> payments"}`: 2,
+		`http_client_connections_max{job="orders",instance="orders-1",edge="orders -> payments"}`:    64,
+		`registry_stale{job="orders",instance="orders-1",callee="payments"}`:                         0,
+		`bus_consumer_lag{job="notifications",instance="notifications",consumer="notifications"}`:    4,
+		`outbox_pending{job="orders",instance="orders-1"}`:                                           5,
+		`saga_pending{job="orders",instance="orders-1"}`:                                             4,
+		`identity_certificate_not_before_seconds{job="orders",instance="orders-1"}`:                  0,
+		`identity_certificate_not_after_seconds{job="orders",instance="orders-1"}`:                   1e9,
 	} {
 		h.gauge(name, always(v))
 	}
@@ -116,10 +116,10 @@ func TestOutageOf20Seconds(t *testing.T) {
 		}
 	}
 	h := quiet(begin + 3*time.Minute)
-	h.gauge(`up{service="x",instance="payments-1"}`, during(0, 1))
-	h.gauge(`breaker_state{service="orders",instance="orders-1",edge="orders -> payments"}`, during(2, 0))
-	h.requests(`http_server_request_duration_seconds{service="gateway",route="/checkout",code="201"}`, 0.05, during(0, checkouts))
-	h.requests(`http_server_request_duration_seconds{service="gateway",route="/checkout",code="503"}`, 0.01, during(checkouts, 0))
+	h.gauge(`up{job="x",instance="payments-1"}`, during(0, 1))
+	h.gauge(`breaker_state{job="orders",instance="orders-1",edge="orders -> payments"}`, during(2, 0))
+	h.requests(`http_server_request_duration_seconds{job="gateway",route="/checkout",code="201"}`, 0.05, during(0, checkouts))
+	h.requests(`http_server_request_duration_seconds{job="gateway",route="/checkout",code="503"}`, 0.01, during(checkouts, 0))
 
 	fired := fires(t, h, begin-20*time.Second, begin+2*time.Minute)
 	assert.Equal(t, []string{"BreakerOpen", "CheckoutsFail", "ServiceDown"}, names(fired))
@@ -148,59 +148,59 @@ func TestAlerts(t *testing.T) {
 		want   []string
 	}{
 		"quiet":     {0, func(*history) {}, nil},
-		"down":      {0, func(h *history) { h.gauge(`up{service="x",instance="payments-2"}`, step(1, 0)) }, []string{"ServiceDown"}},
-		"not ready": {0, func(h *history) { h.gauge(`service_ready{service="x",instance="payments-2"}`, step(1, 0)) }, []string{"NotReady"}},
+		"down":      {0, func(h *history) { h.gauge(`up{job="x",instance="payments-2"}`, step(1, 0)) }, []string{"ServiceDown"}},
+		"not ready": {0, func(h *history) { h.gauge(`service_ready{job="x",instance="payments-2"}`, step(1, 0)) }, []string{"NotReady"}},
 		"a fifth of checkouts fails": {2 * time.Hour, func(h *history) {
-			h.requests(`http_server_request_duration_seconds{service="gateway",route="/checkout",code="503"}`, 0.05, always(checkouts/4))
+			h.requests(`http_server_request_duration_seconds{job="gateway",route="/checkout",code="503"}`, 0.05, always(checkouts/4))
 		}, []string{"CheckoutsFail", "ErrorBudgetBurnFast", "ErrorBudgetBurnSlow"}},
 		"a twelfth fails": {6 * time.Hour, func(h *history) {
-			h.requests(`http_server_request_duration_seconds{service="gateway",route="/checkout",code="503"}`, 0.05, always(checkouts/11))
+			h.requests(`http_server_request_duration_seconds{job="gateway",route="/checkout",code="503"}`, 0.05, always(checkouts/11))
 		}, []string{"ErrorBudgetBurnSlow"}},
 		"slow": {0, func(h *history) {
-			h.requests(`http_server_request_duration_seconds{service="gateway",route="/checkout",code="200"}`, 2, step(0, checkouts/10))
+			h.requests(`http_server_request_duration_seconds{job="gateway",route="/checkout",code="200"}`, 2, step(0, checkouts/10))
 		}, []string{"HighLatency"}},
 		"overload": {0, func(h *history) {
-			h.counter(`http_server_shed_total{service="orders",instance="orders-1"}`, step(0, 5))
+			h.counter(`http_server_shed_total{job="orders",instance="orders-1"}`, step(0, 5))
 		}, []string{"Shedding"}},
 		"breaker that probes": {0, func(h *history) {
-			h.gauge(`breaker_state{service="orders",instance="orders-1",edge="orders -> payments"}`, func(at time.Duration) float64 {
+			h.gauge(`breaker_state{job="orders",instance="orders-1",edge="orders -> payments"}`, func(at time.Duration) float64 {
 				return step(0, 2-math.Mod(at.Seconds()/5, 2))(at)
 			})
 		}, []string{"BreakerOpen"}},
 		"retries": {0, func(h *history) {
-			h.counter(`retry_attempts_total{service="orders",edge="orders -> payments"}`, step(0, 0.2*checkouts))
+			h.counter(`retry_attempts_total{job="orders",edge="orders -> payments"}`, step(0, 0.2*checkouts))
 		}, []string{"RetryStorm"}},
 		"database pool used up": {0, func(h *history) {
-			h.gauge(`db_connections_in_use{service="orders",instance="orders-1",pool="orders"}`, step(3, 8))
+			h.gauge(`db_connections_in_use{job="orders",instance="orders-1",pool="orders"}`, step(3, 8))
 		}, []string{"ConnectionPoolExhausted"}},
 		"database pool refuses": {0, func(h *history) {
-			h.counter(`db_refused_total{service="orders",instance="orders-1",pool="orders"}`, step(0, 3))
+			h.counter(`db_refused_total{job="orders",instance="orders-1",pool="orders"}`, step(0, 3))
 		}, []string{"ConnectionPoolExhausted"}},
 		"HTTP pool leaks": {0, func(h *history) {
-			h.gauge(`http_client_connections_in_use{service="orders",instance="orders-1",edge="orders -> payments"}`, step(2, 64))
+			h.gauge(`http_client_connections_in_use{job="orders",instance="orders-1",edge="orders -> payments"}`, step(2, 64))
 		}, []string{"ConnectionPoolExhausted"}},
 		"registry away": {0, func(h *history) {
-			h.gauge(`registry_stale{service="orders",instance="orders-1",callee="payments"}`, step(0, 1))
+			h.gauge(`registry_stale{job="orders",instance="orders-1",callee="payments"}`, step(0, 1))
 		}, []string{"RegistryStale"}},
 		"a dead letter": {0, func(h *history) {
-			h.gauge(`dlq_messages_total{service="notifications",consumer="notifications"}`, step(0, 1))
+			h.gauge(`dlq_messages_total{job="notifications",consumer="notifications"}`, step(0, 1))
 		}, []string{"DeadLetters"}},
 		"lag": {0, func(h *history) {
-			h.gauge(`bus_consumer_lag{service="notifications",instance="notifications",consumer="notifications"}`, step(4, 500))
+			h.gauge(`bus_consumer_lag{job="notifications",instance="notifications",consumer="notifications"}`, step(4, 500))
 		}, []string{"ConsumerLag"}},
-		"outbox": {0, func(h *history) { h.gauge(`outbox_pending{service="orders",instance="orders-1"}`, step(5, 300)) }, []string{"OutboxStuck"}},
-		"sagas":  {0, func(h *history) { h.gauge(`saga_pending{service="orders",instance="orders-1"}`, step(4, 60)) }, []string{"SagasStuck"}},
+		"outbox": {0, func(h *history) { h.gauge(`outbox_pending{job="orders",instance="orders-1"}`, step(5, 300)) }, []string{"OutboxStuck"}},
+		"sagas":  {0, func(h *history) { h.gauge(`saga_pending{job="orders",instance="orders-1"}`, step(4, 60)) }, []string{"SagasStuck"}},
 		"first rollback": {0, func(h *history) {
-			h.gauge(`gateway_rollbacks_total{service="gateway",instance="gateway",callee="catalog",kind="canary"}`, step(math.NaN(), 1))
+			h.gauge(`gateway_rollbacks_total{job="gateway",instance="gateway",callee="catalog",kind="canary"}`, step(math.NaN(), 1))
 		}, []string{"RolledBack"}},
 		"second rollback": {0, func(h *history) {
-			h.gauge(`gateway_rollbacks_total{service="gateway",instance="gateway",callee="catalog",kind="canary"}`, step(1, 2))
+			h.gauge(`gateway_rollbacks_total{job="gateway",instance="gateway",callee="catalog",kind="canary"}`, step(1, 2))
 		}, []string{"RolledBack"}},
 		"issuer away": {0, func(h *history) {
-			h.gauge(`identity_certificate_not_after_seconds{service="orders",instance="orders-1"}`, always(400))
+			h.gauge(`identity_certificate_not_after_seconds{job="orders",instance="orders-1"}`, always(400))
 		}, []string{"CertificateAboutToExpire"}},
 		"wrong identity": {0, func(h *history) {
-			h.gauge(`identity_refused_total{service="payments",instance="payments-1",caller="reviews",callee="payments",reason="not_allowed"}`, step(math.NaN(), 1))
+			h.gauge(`identity_refused_total{job="payments",instance="payments-1",caller="reviews",callee="payments",reason="not_allowed"}`, step(math.NaN(), 1))
 		}, []string{"IdentityRefused"}},
 	} {
 		t.Run(name, func(t *testing.T) {

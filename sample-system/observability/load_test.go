@@ -70,8 +70,8 @@ func TestConfigLoads(t *testing.T) {
 	assert.Equal(t, []string{"alerts.yml"}, cfg.RuleFiles)
 	seen := map[string]bool{}
 	for _, s := range cfg.ScrapeConfigs[0].StaticConfigs {
-		assert.NotEmpty(t, s.Labels["service"], s.Targets)
-		assert.True(t, strings.HasPrefix(s.Labels["instance"], s.Labels["service"]), s.Targets)
+		assert.NotEmpty(t, s.Labels["job"], s.Targets)
+		assert.True(t, strings.HasPrefix(s.Labels["instance"], s.Labels["job"]), s.Targets)
 		for _, of := range []string{s.Targets[0], s.Labels["instance"]} {
 			assert.False(t, seen[of], "%s is there twice", of)
 			seen[of] = true
@@ -141,7 +141,7 @@ type expression struct {
 
 // expressions are all of both files, with Grafana's variables filled in.
 func expressions(t *testing.T) (list []expression) {
-	fill := strings.NewReplacer("$__rate_interval", "1m", "$service", "orders|payments")
+	fill := strings.NewReplacer("$__rate_interval", "1m", "$job", "orders|payments")
 	d := readDashboard(t)
 	for _, p := range d.Panels {
 		for _, target := range p.Targets {

@@ -16,7 +16,7 @@ var (
 	legendLabel     = regexp.MustCompile(`\{\{\s*(\w+)\s*\}\}`)
 	annotationLabel = regexp.MustCompile(`\$labels\.(\w+)`)
 	// target are the labels that Prometheus and Squall give each series.
-	target = []string{"service", "instance", "job"}
+	target = []string{"instance", "job"}
 )
 
 func matches(re *regexp.Regexp, s string) (names []string) {
@@ -52,7 +52,7 @@ func TestProblems(t *testing.T) {
 		e    expression
 		want string
 	}{
-		"right":           {expression{expr: `sum by (edge, service) (rate(calls_total{instance="a"}[1m]))`, reads: []string{"edge"}}, ""},
+		"right":           {expression{expr: `sum by (edge, job) (rate(calls_total{instance="a"}[1m]))`, reads: []string{"edge"}}, ""},
 		"right histogram": {expression{expr: `histogram_count(sum(rate(duration_seconds{code="500"}[1m])))`}, ""},
 		"no PromQL":       {expression{expr: `sum(`}, "parse error"},
 		"unknown metric":  {expression{expr: `rate(call_total[1m])`}, "nobody registers call_total"},
@@ -60,7 +60,7 @@ func TestProblems(t *testing.T) {
 		"unknown label":   {expression{expr: `rate(calls_total{code="500"}[1m])`}, "calls_total has no label code"},
 		"unknown group":   {expression{expr: `sum by (callee) (rate(calls_total[1m]))`}, "nothing has the label callee"},
 		"no rate":         {expression{expr: `histogram_quantile(0.9, duration_seconds)`}, "duration_seconds is a native histogram"},
-		"legend":          {expression{expr: `sum by (service) (rate(calls_total[1m]))`, reads: []string{"edge"}}, "the result has no label edge"},
+		"legend":          {expression{expr: `sum by (job) (rate(calls_total[1m]))`, reads: []string{"edge"}}, "the result has no label edge"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := problems(known, test.e)

@@ -10,7 +10,7 @@
 // a step has done may wait 1 s longer for the database: an order is refused at
 // the door when that is busy, not in the middle.
 // Costs: an order may take 3 s until it is refused.
-// Breaks without it: TestSlowPayments. Off switch: D08, 300 ms for an attempt,
+// Breaks without it: scenario slow-provider, TestSlowPayments. Off switch: D08, 300 ms for an attempt,
 // of which the callee is not told.
 
 package orders

@@ -55,9 +55,9 @@ func TestSagaTime(t *testing.T) {
 	assert.InDelta(t, sagaTime, time.Until(at), float64(50*time.Millisecond))
 }
 
-// TestHangingCallee: an attempt ends, and the saga with its budget.
+// TestHangingCallee: an attempt ends, and the saga with its budget. It has the
+// machine to itself, for it takes times.
 func TestHangingCallee(t *testing.T) {
-	t.Parallel()
 	p := newPartners(t)
 	p.setFault(always(routeCharge, hangs))
 	o := parts(t, servicetest.Host(t), p, "orders-1")

@@ -1,9 +1,11 @@
 package orders
 
 import (
+	"context"
 	"net/http"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -77,4 +79,23 @@ func TestCancelTooEarly(t *testing.T) {
 	var problem service.Problem
 	require.ErrorAs(t, err, &problem)
 	assert.Equal(t, http.StatusConflict, problem.Status)
+}
+
+// TestCancelAgainstAnother: as long as another instance is ahead, the order is
+// looked at again and again, but not all the time.
+func TestCancelAgainstAnother(t *testing.T) {
+	h := servicetest.Host(t)
+	o := parts(t, h, newPartners(t), "orders-1")
+	fill := []change{placedFact(), {kind: kindReserved}, {kind: kindCharged}, {kind: kindConfirmed}}
+	s, err := o.log.append(t.Context(), order{ID: "a"}, fill...)
+	require.NoError(t, err)
+	_, err = o.log.db.Exec(t.Context(), `INSERT INTO events (order_id, seq, type, data, at) VALUES ('a', ?, 'withdrawn', '{}', 1)`, s.Seq+1)
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	_, err = o.cancel(ctx, "a", "ada")
+	require.Error(t, err)
+	conflicts := servicetest.Metric(t, h, "order_conflicts_total")
+	assert.Greater(t, conflicts, 1.0)
+	assert.Less(t, conflicts, 20.0)
 }

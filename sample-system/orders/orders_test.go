@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"net/http"
 	"os"
@@ -26,9 +27,14 @@ const (
 	tick     = 5 * time.Millisecond
 )
 
+// TestMain lets more tests run at a time than there are cores: they wait for
+// leases and timeouts most of the time.
 func TestMain(m *testing.M) {
 	if os.Getenv(childEnv) != "" {
 		os.Exit(child())
+	}
+	if err := flag.Set("test.parallel", "4"); err != nil {
+		panic(err)
 	}
 	os.Exit(storetest.Main(m))
 }

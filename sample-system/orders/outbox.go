@@ -5,7 +5,7 @@
 // the order's own; the relay publishes it afterwards, as often as it takes.
 // Numbers: none.
 // Costs: one more row per event, and events that arrive some ms later.
-// Breaks without it: TestBusAway. Off switch: D21, the event is published after the commit,
+// Breaks without it: scenario bus-away, TestBusAway. Off switch: D21, the event is published after the commit,
 // without a row: what the bus has not taken when the process dies is lost.
 
 package orders

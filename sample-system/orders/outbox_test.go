@@ -2,6 +2,9 @@ package orders
 
 import (
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -44,6 +47,35 @@ func TestBusAway(t *testing.T) {
 				}
 			}
 			assert.Equal(t, tt.events, arrived["a"])
+		})
+	}
+}
+
+// TestSpansOfEvents: publishing an event is part of the order's trace, also of
+// one that nobody waits for.
+func TestSpansOfEvents(t *testing.T) {
+	t.Parallel()
+	for name, defects := range map[string][]string{"outbox": nil, "D21 dual write": {defect.PublishWithoutOutbox}} {
+		t.Run(name, func(t *testing.T) {
+			spans := make(chan string, 100)
+			receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				body, _ := io.ReadAll(r.Body)
+				spans <- string(body)
+			}))
+			t.Cleanup(receiver.Close)
+			env := newPartners(t).env(servicetest.Bus(t), map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.URL})
+			h, stop := servicetest.Run(t, Setup, config(t, 1, env, defects...))
+			code, _ := placeAt(t, "http://"+h.Addr(), "a", "tea")
+			require.Equal(t, 201, code)
+			require.Eventually(t, func() bool { return servicetest.Metric(t, h, "outbox_pending") == 0 }, waitLong, tick)
+			stop() // sends what is left
+			close(spans)
+			all := ""
+			for s := range spans {
+				all += s
+			}
+			assert.Equal(t, 1, strings.Count(all, "publish orders.placed"))
+			assert.Equal(t, 1, strings.Count(all, "publish orders.confirmed"))
 		})
 	}
 }

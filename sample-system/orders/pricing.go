@@ -6,7 +6,7 @@
 // Numbers: one call per line, one after the other, since most orders have one
 // to three; 500 ms for all of them, where a few ms are usual; 3 attempts.
 // Costs: lines that were priced already are priced again.
-// Breaks without it: TestPricingStartsAnew, whose second call of three fails.
+// Breaks without it: scenario blip; TestPricingStartsAnew, whose second call of three fails.
 // Off switch: D32, the list is kept, so lines are in it twice.
 
 package orders

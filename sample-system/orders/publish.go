@@ -34,6 +34,15 @@ func (r *relay) publishAll(ctx context.Context, wave []message) (sent []int64, e
 	return sent, err
 }
 
+// post publishes a message without a look at what becomes of it (D21).
+func (r *relay) post(ctx context.Context, m message) error {
+	s, err := r.send(ctx, m)
+	if err == nil {
+		s.done(nil)
+	}
+	return err
+}
+
 // sending is a message under way to the stream.
 type sending struct {
 	message

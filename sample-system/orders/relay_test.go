@@ -110,7 +110,7 @@ func TestRelayOrder(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			url := servicetest.Bus(t)
 			r, l := bench(t, servicetest.Host(t, tt.defects...), url, leads)
-			const n = relayBatch
+			const n = relayBatch/3 + 20 // more than a round takes
 			fill(t, l, 0, n)
 			runUntil(t, r.run, func() bool { return l.db.Count(`SELECT count(*) FROM outbox`)() == 0 })
 			events, headers := stream(t, url, 3*n)
@@ -163,6 +163,23 @@ func TestRelayInterrupted(t *testing.T) {
 		assert.Len(t, events, 3*orders)
 		assert.Zero(t, overtaken(events))
 	})
+}
+
+// TestRelayRound: what waits is under way together, or a bus that is far away
+// would let through a few events a second only.
+func TestRelayRound(t *testing.T) {
+	t.Parallel()
+	r, l := bench(t, servicetest.Host(t), servicetest.Bus(t), leads)
+	const orders = relayBatch / 3
+	fill(t, l, 0, orders)
+	batch, err := r.oldest(t.Context())
+	require.NoError(t, err)
+	assert.Len(t, r.waves(batch), 3, "as many exchanges with the bus as an order has events")
+	n, err := r.round(t.Context(), 1)
+	require.NoError(t, err)
+	assert.Equal(t, 3*orders, n)
+	assert.GreaterOrEqual(t, n, 500)
+	assert.Zero(t, l.db.Count(`SELECT count(*) FROM outbox`)(), "all are forgotten")
 }
 
 func TestWaves(t *testing.T) {

@@ -7,7 +7,7 @@
 // whatever the attempts after it said: it may still be on its way.
 // Numbers: none.
 // Costs: a call to undo what most often did not happen.
-// Breaks without it: TestLostAnswer. Off switch: D20, no
+// Breaks without it: scenario reserve-unanswered, TestLostAnswer. Off switch: D20, no
 // answer is taken for no effect.
 
 package orders

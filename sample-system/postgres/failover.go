@@ -6,7 +6,7 @@
 // Numbers: see record.go; promotion takes about 0.3 s, and is given 10 s.
 // Costs: while the standby is not in sync nobody takes over, and the database
 // waits for its primary: rather no answer than lost writes.
-// Breaks without it: TestFailover, TestStaleStandbyDoesNotTakeOver. No off switch.
+// Breaks without it: scenario database-failover, TestFailover, TestStaleStandbyDoesNotTakeOver. No off switch.
 
 package postgres
 

@@ -11,7 +11,7 @@
 // again when it is less than 16 MB behind.
 // Costs: a commit takes one round trip and the standby's disk; writes stand
 // still for 1 to 3 s when the standby dies.
-// Breaks without it: TestFailover, TestStaleStandbyDoesNotTakeOver. No off switch.
+// Breaks without it: scenario database-failover, TestFailover, TestStaleStandbyDoesNotTakeOver. No off switch.
 
 package postgres
 

@@ -5,7 +5,7 @@
 // comes again, to this or another instance, and the work is done at least once.
 // Numbers: none of its own; a message comes again after the ack wait (5 s).
 // Costs: work may be repeated, so consumers must be idempotent.
-// Breaks without it: TestKilledConsumerLosesNothing. Off switch: D16, acknowledged when received,
+// Breaks without it: scenarios part-filled and poison-notification, TestKilledConsumerLosesNothing. Off switch: D16, acknowledged when received,
 // and what was in hand when the consumer died is neither done nor a dead letter.
 
 package bus

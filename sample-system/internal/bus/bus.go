@@ -26,10 +26,15 @@ type Bus struct {
 
 // Connect starts connecting to NATS_URL, a comma-separated list, and returns at
 // once: a service must be able to start while the bus is away.
+// SHOP_REDRIVE_AFTER is when a dead letter is replayed by itself (default 10s).
 func Connect(h *service.Host) (*Bus, error) {
 	url := h.Getenv("NATS_URL")
 	if url == "" {
 		return nil, fmt.Errorf("configure %s: NATS_URL is not set, want host:port[,host:port...]", h.Name)
+	}
+	redriveAfter, err := duration(h.Getenv("SHOP_REDRIVE_AFTER"), defaultTimes.redriveAfter)
+	if err != nil {
+		return nil, fmt.Errorf("configure %s: SHOP_REDRIVE_AFTER: %w", h.Name, err)
 	}
 	b, err := Dial(url, h.Name, h.Defects,
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { h.Logger.Warn("bus disconnected", "error", err) }),
@@ -39,9 +44,16 @@ func Connect(h *service.Host) (*Bus, error) {
 	if err != nil {
 		return nil, err
 	}
-	b.log, b.tracer = h.Logger.Warn, h.Tracer
+	b.log, b.tracer, b.times.redriveAfter = h.Logger.Warn, h.Tracer, redriveAfter
 	h.OnClose(func() error { b.Close(); return nil })
 	return b, nil
+}
+
+func duration(s string, absent time.Duration) (time.Duration, error) {
+	if s == "" {
+		return absent, nil
+	}
+	return time.ParseDuration(s)
 }
 
 // Dial is Connect for what is not a service, such as a command. The caller

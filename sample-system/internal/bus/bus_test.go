@@ -55,6 +55,27 @@ func start(t *testing.T, url string, use func(h *service.Host, b *Bus), defects 
 	return i
 }
 
+func TestRedriveAfter(t *testing.T) {
+	connect := func(after string) (b *Bus, err error) {
+		cfg := servicetest.Config(t, map[string]string{"NATS_URL": "127.0.0.1:1", "SHOP_REDRIVE_AFTER": after})
+		h, err := service.New(t.Context(), cfg, func(_ context.Context, h *service.Host) (err error) {
+			b, err = Connect(h)
+			return err
+		})
+		if err == nil {
+			h.Close()
+		}
+		return b, err
+	}
+	for after, want := range map[string]time.Duration{"": 10 * time.Second, "2s": 2 * time.Second} {
+		b, err := connect(after)
+		require.NoError(t, err)
+		assert.Equal(t, want, b.times.redriveAfter)
+	}
+	_, err := connect("soon")
+	assert.ErrorContains(t, err, `SHOP_REDRIVE_AFTER: time: invalid duration "soon"`)
+}
+
 // kill cuts an instance off as its death would: what it has in hand is lost.
 func (i *instance) kill() { i.conn.Close() }
 

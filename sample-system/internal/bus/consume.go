@@ -48,6 +48,7 @@ type Consumer struct {
 	hand    hand
 	spread  func(ctx context.Context, in <-chan *delivery) // works until in is closed, then ends what it holds
 	durable atomic.Pointer[jetstream.Consumer]             // nil while not consuming
+	lagging *lagging
 }
 
 // Consume handles messages until the service ends. It needs a service that runs.
@@ -65,10 +66,11 @@ func (b *Bus) newConsumer(h *service.Host, o ConsumerOptions, handle Handler) *C
 		o.Workers = defaultWorkers
 	}
 	c := &Consumer{
-		bus: b, h: h, o: o, handle: handle, acks: newAcks(h), hand: hand{held: map[uint64]*delivery{}}, dead: newDeadLetters(h, b, o.Name), ttl: newExpiry(h, o),
+		bus: b, h: h, o: o, handle: handle, acks: newAcks(h), hand: hand{held: map[uint64]*delivery{}}, dead: newDeadLetters(h, b, o.Name), ttl: newExpiry(h, o), lagging: newLagging(),
 		results: h.Counter("bus_messages_total", "Deliveries handled, by what became of the message.", "consumer", "result"),
 	}
-	h.GaugeFunc("bus_consumer_lag", "Messages that this consumer has not settled yet; NaN while unknown.", prometheus.Labels{"consumer": o.Name}, c.lag)
+	h.GaugeFunc("bus_consumer_lag", "Messages that this consumer has not settled yet; NaN while unknown.", prometheus.Labels{"consumer": o.Name}, c.lagging.get)
+	h.Go("lag "+o.Name, c.watchLag)
 	h.Go("consumer "+o.Name, c.run)
 	h.Go("redrive "+o.Name, newRedriver(h, b, o.Name, c.dead).run)
 	return c

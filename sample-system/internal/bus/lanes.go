@@ -8,7 +8,7 @@
 // Numbers: attempts and delays are those of deadletter.go; 8 lanes at work.
 // Costs: messages of a key wait for each other, and one instance does all the
 // work while the others stand by (takeover.go).
-// Breaks without it: TestLanes. Off switch: D14, one
+// Breaks without it: scenario poison-notification, TestLanes. Off switch: D14, one
 // lane for all, and what fails is repeated for ever.
 
 package bus

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -96,14 +95,13 @@ func (r *redriver) letters(ctx context.Context) error {
 
 func (r *redriver) replay(ctx context.Context, l Letter) error {
 	err := r.bus.Replay(ctx, l.Seq)
-	var refused *jetstream.APIError
 	switch {
 	case err == nil:
 		r.replays.Inc()
 		r.h.Logger.Info("dead letter replayed", "key", l.Key, "seq", l.Seq, "cause", l.Cause)
 	case errors.Is(err, ErrNoLetter): // somebody else was faster
 		return nil
-	case errors.As(err, &refused) && refused.Code == http.StatusBadRequest: // for good; those behind it must not wait
+	case refused(err):
 		r.h.Logger.Error("dead letter cannot be replayed", "key", l.Key, "seq", l.Seq, "error", err)
 		return nil
 	}

@@ -6,12 +6,12 @@
 // letters only when the stream has it. Consumers other than the one that gave it
 // up skip it. If it fails again it comes back with its count, and is not
 // replayed by itself a second time.
-// Numbers: by itself once, 10 s after its death, which outlasts a restart of
-// whatever it needed, unless its cause is permanent; beyond that by a person
-// (`shop dlq replay`).
+// Numbers: by itself once, 10 s after its death (SHOP_REDRIVE_AFTER), which
+// outlasts a restart of whatever it needed, unless its cause is permanent; beyond that by a person
+// (`shop dlq replay`), who may do so with any number of letters.
 // Costs: a replayed message comes after younger ones of its key, so consumers
 // must look at the version of what it says.
-// Breaks without it: TestRedrive. Off switch: D15, headers,
+// Breaks without it: scenario replay, TestRedrive, TestReplayAll. Off switch: D15, headers,
 // cause and count are lost, so that a message goes round and round.
 
 package bus
@@ -20,6 +20,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strconv"
 	"strings"
 
@@ -45,16 +46,56 @@ func (b *Bus) Replay(ctx context.Context, seq uint64) error {
 		return fmt.Errorf("%w: %d", ErrNoLetter, seq)
 	case err != nil:
 		return fmt.Errorf("read dead letter %d: %w", seq, err)
-	case m.Header.Get(headerSubject) == "":
-		return fmt.Errorf("%w: message %d is none", ErrNoLetter, seq)
+	}
+	return b.replay(ctx, stream, m)
+}
+
+// ReplayAll replays, oldest first, all dead letters that are there now, however
+// many, and tells of each what became of it. What comes back meanwhile stands
+// behind them and is left alone. It ends early only when it cannot go on.
+func (b *Bus) ReplayAll(ctx context.Context, tell func(seq uint64, err error)) error {
+	stream, err := b.JetStream.Stream(ctx, DeadStream)
+	if err != nil {
+		return fmt.Errorf("open dead letters: %w", err)
+	}
+	last := stream.CachedInfo().State.LastSeq
+	for seq := uint64(1); ; seq++ {
+		m, err := stream.GetMsg(ctx, seq, jetstream.WithGetMsgSubject(DeadPrefix+">"))
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read dead letters from %d: %w", seq, err)
+		}
+		if seq = m.Sequence; seq > last {
+			return nil
+		}
+		err = b.replay(ctx, stream, m)
+		if err != nil && !refused(err) && !errors.Is(err, ErrNoLetter) {
+			return err
+		}
+		tell(seq, err)
+	}
+}
+
+func (b *Bus) replay(ctx context.Context, stream jetstream.Stream, m *jetstream.RawStreamMsg) error {
+	if m.Header.Get(headerSubject) == "" {
+		return fmt.Errorf("%w: message %d is none", ErrNoLetter, m.Sequence)
 	}
 	if _, err := b.JetStream.PublishMsg(ctx, b.replayed(m)); err != nil {
-		return fmt.Errorf("replay dead letter %d: %w", seq, err)
+		return fmt.Errorf("replay dead letter %d: %w", m.Sequence, err)
 	}
-	if err := stream.DeleteMsg(ctx, seq); err != nil && !errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) {
-		return fmt.Errorf("remove replayed dead letter %d, it may be replayed again: %w", seq, err)
+	if err := stream.DeleteMsg(ctx, m.Sequence); err != nil && !errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) {
+		return fmt.Errorf("remove replayed dead letter %d, it may be replayed again: %w", m.Sequence, err)
 	}
 	return nil
+}
+
+// refused reports whether the stream will never take a letter back; those
+// behind it must not wait.
+func refused(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && api.Code == http.StatusBadRequest
 }
 
 // replayed is the message that a letter was, one replay on.

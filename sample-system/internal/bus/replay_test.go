@@ -103,6 +103,45 @@ func TestReplayLoops(t *testing.T) {
 	}
 }
 
+// TestReplayAll: each letter that is there is replayed once, though those of
+// before die again and come back meanwhile; one that the stream refuses is told.
+func TestReplayAll(t *testing.T) {
+	t.Parallel()
+	url := bustest.Start(t)
+	b := client(t, url)
+	const n = 20
+	for i := range n {
+		size := 2
+		if i == n/2 {
+			size = maxEvent
+		}
+		d := &delivery{stream: OrdersStream, Message: Message{Subject: "orders.placed", Seq: uint64(10*n + i), Data: make([]byte, size)}}
+		_, err := b.JetStream.PublishMsg(t.Context(), letter(d, "c", Permanent(errPoison)))
+		require.NoError(t, err)
+	}
+	i := start(t, url, func(h *service.Host, b *Bus) {
+		b.times.redeliver = time.Millisecond
+		b.Consume(h, ConsumerOptions{Name: "c"}, func(context.Context, Message) error { return Permanent(errPoison) })
+	})
+	var replayed, failed []uint64
+	require.NoError(t, b.ReplayAll(t.Context(), func(seq uint64, err error) {
+		if err != nil {
+			assert.ErrorContains(t, err, "replay dead letter")
+			failed = append(failed, seq)
+			return
+		}
+		replayed = append(replayed, seq)
+		eventually(t, func() bool { return servicetest.Metric(t, i.host, "dlq_messages_total") >= float64(len(replayed)) }, "it comes back")
+	}))
+	assert.Equal(t, []uint64{n/2 + 1}, failed)
+	assert.Len(t, replayed, n-1)
+	assert.IsIncreasing(t, replayed)
+	letters, err := b.Letters(t.Context(), "c")
+	require.NoError(t, err)
+	assert.Len(t, letters, n)
+	assert.Equal(t, 1, letters[n-1].Replays)
+}
+
 // TestReplayIsForOneConsumer: the others have had the message.
 func TestReplayIsForOneConsumer(t *testing.T) {
 	t.Parallel()

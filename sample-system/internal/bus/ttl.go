@@ -8,7 +8,7 @@
 // Numbers: the age counts from when the stream stored the message, so a replayed
 // one is fresh; a producer may set an earlier end by the header Shop-Expires-At.
 // Costs: clocks of consumer and server must agree to well below the TTL.
-// Breaks without it: TestExpiry. Off switch: D36, expired
+// Breaks without it: scenario consumer-down, TestExpiry. Off switch: D36, expired
 // work is done all the same.
 
 package bus

@@ -111,6 +111,9 @@ func (c *Client) Do(ctx context.Context, method, path, key string, in any) (Repl
 	started := time.Now()
 	reply, to, err := c.do(ctx, method, path, key, in)
 	c.durations.WithLabelValues(c.Edge, to, code(reply, err)).Observe(time.Since(started).Seconds())
+	if err != nil || reply.Status >= http.StatusInternalServerError {
+		c.host.Logger.WarnContext(ctx, "call failed", "edge", c.Edge, "to", to, "method", method, "path", path, "code", code(reply, err), "error", err)
+	}
 	if err != nil {
 		return Reply{}, &LostError{Edge: c.Edge, Err: err}
 	}

@@ -13,7 +13,7 @@
 // six answers one after the other, after which nobody has to wait any more.
 // Costs: calls in a pause fail at once, though the callee may just be back; in
 // the first pause, of 50 ms, they wait, so that nobody notices a blip.
-// Breaks without it: TestNoHerdOnRecovery restarts a
+// Breaks without it: scenario instance-killed; TestNoHerdOnRecovery restarts a
 // dependency under load.
 // Off switch: D23. No gate, and no connection is kept: every call dials.
 

@@ -7,7 +7,7 @@
 // callee still fit. Who finds none free waits at most 100 ms, for in a pool that
 // is full for longer there is no getting through.
 // Costs: beyond that calls fail though the callee might have managed.
-// Breaks without it: TestPoolIsBounded, TestPoolIsGivenBack.
+// Breaks without it: scenario connections-leak, TestPoolIsBounded, TestPoolIsGivenBack.
 // Off switch: D25. A call that fails does not give its place back, as if its
 // answer's body was never closed: after 128 of them nothing goes any more.
 

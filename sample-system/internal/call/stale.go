@@ -10,7 +10,7 @@
 // Costs: an error, or a retry with its pause, where a repeat at once would have
 // hidden the matter. net/http itself repeats such calls in two cases, both safe:
 // nothing had been written yet, or it is a GET.
-// Breaks without it: TestKeptConnectionDies resets idle
+// Breaks without it: scenario dead-connection; TestKeptConnectionDies resets idle
 // connections.
 // Off switch: D33. The client repeats at once, as if the first attempt had failed
 // safely, and without the key.

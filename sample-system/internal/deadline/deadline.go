@@ -8,7 +8,7 @@
 // Numbers: what is left is counted in whole ms, so the header does not need
 // clocks that agree; the way itself, well below 1 ms here, is not subtracted.
 // Costs: a header; and work that was nearly done is thrown away.
-// Breaks without it: TestExpired. Off switch: D09, neither
+// Breaks without it: scenario impatient-customers, TestExpired. Off switch: D09, neither
 // passed on nor looked at.
 package deadline
 

@@ -6,7 +6,7 @@
 // dead letters for a consumer that knows it.
 // Numbers: versions 1 and 2; version 1 had the amount as cents and no lines.
 // Costs: consumers must be deployed before producers of a new version.
-// Breaks without it: TestUnknownVersion. Off switch: D35, an unknown version
+// Breaks without it: scenario versions, TestUnknownVersion. Off switch: D35, an unknown version
 // is read as if it were the first: the amount comes out wrong.
 
 package event

@@ -6,7 +6,7 @@
 // Numbers: the table, one line per callee, is the picture in the README.
 // Costs: a map lookup per request; a new edge must be written here too. While
 // the issuer is away in the last third of a certificate, a handshake per request.
-// Breaks without it: TestWhoMayCallWhom. Off switch:
+// Breaks without it: scenario forbidden-edge, TestWhoMayCallWhom. Off switch:
 // none; all of identity is off without SHOP_IDENTITY=on.
 
 package identity
@@ -69,7 +69,7 @@ func (i *Identity) allowed(answer http.Header, r *http.Request) error {
 		}
 	}
 	if !mayCall(caller, i.service) {
-		err := i.refuse(caller, i.service, "not_allowed", errors.New("not in the table of callers"))
+		err := i.refuse(caller, i.service, notAllowed, errors.New("not in the table of callers"))
 		return service.Problem{Status: http.StatusForbidden, Title: "caller not allowed", Detail: err.Error()}.NotExecuted()
 	}
 	return nil

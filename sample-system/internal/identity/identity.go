@@ -58,6 +58,9 @@ func Of(h *service.Host) (*Identity, error) {
 			log:     h.Logger,
 			refused: h.Counter("identity_refused_total", "Connections and requests refused for the identity of the other side.", "caller", "callee", "reason"),
 		}
+		for _, reason := range []string{noCertificate, expired, notTrusted, wrongService, notAllowed} {
+			i.refused.WithLabelValues("unknown", h.Service, reason) // nobody was refused, and that can be seen
+		}
 		i.expiryMetrics(h)
 		return i
 	}), nil

@@ -6,7 +6,7 @@
 // Numbers: three stat calls, about 5 us, per handshake.
 // Costs: a certificate and its key are two files. If one was replaced and the
 // other not yet, they do not fit; then the pair before stays until they do.
-// Breaks without it: TestRotation: handshakes
+// Breaks without it: scenario rotation, TestRotation: handshakes
 // fail once the first certificate has expired. Off switch: D39, what was read
 // first is kept.
 

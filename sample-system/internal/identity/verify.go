@@ -6,7 +6,7 @@
 // names and the system's roots count for nothing.
 // Numbers: no tolerance for clocks: all processes share one.
 // Costs: one signature check per connection.
-// Breaks without it: TestHandshakeRefused. Off switch: none, it is not what a
+// Breaks without it: scenario stranger, TestHandshakeRefused. Off switch: none, it is not what a
 // shop would lose by accident.
 
 package identity
@@ -26,6 +26,7 @@ const (
 	expired       = "expired"
 	notTrusted    = "unknown_authority"
 	wrongService  = "wrong_service"
+	notAllowed    = "not_allowed"
 )
 
 // verifyCaller runs at the end of a handshake, on the server.

@@ -10,7 +10,7 @@
 // different speeds and the way of its last renewal.
 // Costs: one row per election, and one more statement in each transaction, which
 // makes the transactions of one leader wait for each other.
-// Breaks without it: TestPausedLeader, TestFence.
+// Breaks without it: scenario leader-paused, TestPausedLeader, TestFence.
 // Off switch: D26. A leader believes that it leads until it ends, and renews over
 // whoever leads now, in that one's term, which the database then cannot tell
 // apart: two writers in one term.

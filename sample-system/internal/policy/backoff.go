@@ -6,7 +6,7 @@
 // to its MaxDelay; half of it is fixed, so that the gaps really grow, and half
 // is random, so that callers spread over as long as they wait.
 // Costs: an operation that is repeated takes longer by the pauses.
-// Breaks without it: TestBackoff. Off switch: D01, no pause.
+// Breaks without it: scenario commit-stuck, TestBackoff. Off switch: D01, no pause.
 
 package policy
 

@@ -7,7 +7,7 @@
 // what a hanging dependency takes; a bulkhead is smaller than that, and several
 // times what is in flight on a good day.
 // Costs: calls refused although the dependency might have done them.
-// Breaks without it: TestBulkhead. Off switch: D24, one
+// Breaks without it: scenario orders-slow, TestBulkhead. Off switch: D24, one
 // pool for all edges of the process, as large as that of the first.
 
 package policy

@@ -7,7 +7,7 @@
 // (breaker.go).
 // Numbers: none.
 // Costs: none.
-// Breaks without it: TestBreakerCounts. Off
+// Breaks without it: scenarios declined-cards and psp-slow, TestBreakerCounts. Off
 // switch: D12, the other way round: 4xx count and timeouts do not.
 
 package policy

@@ -5,7 +5,7 @@
 // about it and repeats; those above (Retry.Outer) pass its answer on.
 // Numbers: none.
 // Costs: a failure between an outer layer and the next is not repeated.
-// Breaks without it: TestLayers. Off switch: D03, every
+// Breaks without it: scenario layers, TestLayers. Off switch: D03, every
 // layer repeats, as one does that knows nothing of the others: without a budget.
 
 package policy

@@ -8,7 +8,7 @@
 // retryable.go, when in backoff.go, how much of it all in all in budget.go, by
 // which layer in layers.go, and under which key in key.go.
 // Costs: up to three times the calls of an operation while a dependency is down.
-// Breaks without it: scenario psp-outage, TestRetryIsCapped. Off switch: D02,
+// Breaks without it: scenario commit-stuck, TestRetryIsCapped. Off switch: D02,
 // attempts without a cap and without a budget, until the caller's deadline.
 
 package policy

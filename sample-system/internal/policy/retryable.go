@@ -5,7 +5,7 @@
 // 409 only adds load, and after a final answer may do harm.
 // Numbers: none.
 // Costs: none.
-// Breaks without it: TestRetryable. Off switches: D04, refusals are repeated too; D05, nothing is.
+// Breaks without it: scenarios declined-cards and blip, TestRetryable. Off switches: D04, refusals are repeated too; D05, nothing is.
 
 package policy
 

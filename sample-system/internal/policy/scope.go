@@ -5,7 +5,7 @@
 // for a route of its own names the edge so, "gateway -> orders /checkout".
 // Numbers: none.
 // Costs: each edge learns about a failure by itself.
-// Breaks without it: TestBreakerScope. Off switch:
+// Breaks without it: scenario psp-slow, TestBreakerScope. Off switch:
 // D11, one breaker for all edges of the process.
 
 package policy

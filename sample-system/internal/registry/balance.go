@@ -42,7 +42,7 @@ func (v *view) pick(match func(Instance) bool, now time.Time) (*member, bool, er
 func (v *view) least(usable []*member, match func(Instance) bool, now time.Time, reachable bool) (best *member) {
 	for i := range usable {
 		m := usable[(v.turn+i)%len(usable)]
-		wanted := m.Weight > 0
+		wanted := !m.dark()
 		if match != nil {
 			wanted = match(m.Instance)
 		}

@@ -4,13 +4,15 @@
 // left every client's view: after its lease, or, for a client that has just
 // failed to reach it, for a while at once. But when most of a service vanishes
 // together, then rather the registry is wrong, or nothing would be left to call;
-// so they stay (the panic threshold of Envoy), and so does the last one.
+// so they stay (the panic threshold of Envoy), and so does the last one. Dark
+// instances take no part in that: they would not carry what the others leave,
+// and nobody must go to a dead one on purpose.
 // Numbers: more than half of those known within the last 30 s must be alive for
 // the others to go. A call without an answer takes its instance out for 100 ms,
 // a further one after that for twice as long, up to 2 s: below the lease, since
 // what is out for longer has left the registry. Then one call is the trial.
 // Costs: up to 30 s of failing first attempts when more than half really died.
-// Breaks without it: TestDeadInstanceLeaves, TestNoMassEviction,
+// Breaks without it: scenario instance-killed, TestDeadInstanceLeaves, TestNoMassEviction, TestDarkIsNotTheLast,
 // TestUnreachableInstanceIsAvoided.
 // Off switch: D22. Nobody leaves, whether dead, drained or unreachable.
 
@@ -36,7 +38,7 @@ type evictor struct{ off bool }
 func newEvictor(defects defect.Set) evictor { return evictor{off: defects.Has(defect.StaleRegistry)} }
 
 // forget reports whether a member that has gone need not be remembered. One
-// that said goodbye is not missed, unless nobody else is there.
+// that said goodbye is not missed, unless no other carries load.
 func (e evictor) forget(m *member, said bool, others int, now time.Time) bool {
 	return !e.off && others > 0 && (said || now.Sub(m.gone) >= remember)
 }
@@ -46,22 +48,30 @@ func (e evictor) usable(members []*member, now time.Time) []*member {
 	if e.off {
 		return members
 	}
-	var alive, recent []*member // recent ones include those alive
+	var dark, all, alive, recent []*member // recent ones include those alive
 	for _, m := range members {
-		if m.gone.IsZero() {
+		there := m.gone.IsZero()
+		switch {
+		case m.dark() && there:
+			dark = append(dark, m)
+			continue
+		case m.dark():
+			continue
+		case there:
 			alive = append(alive, m)
 		}
-		if m.gone.IsZero() || now.Sub(m.gone) < remember {
+		all = append(all, m)
+		if there || now.Sub(m.gone) < remember {
 			recent = append(recent, m)
 		}
 	}
 	switch {
 	case len(alive) == 0:
-		return members
+		return append(all, dark...)
 	case len(alive)*2 < len(recent):
-		return recent
+		return append(recent, dark...)
 	default:
-		return alive
+		return append(alive, dark...)
 	}
 }
 

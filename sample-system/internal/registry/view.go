@@ -30,6 +30,9 @@ type member struct {
 	health      health
 }
 
+// dark instances get only calls that ask for them.
+func (m *member) dark() bool { return m.Weight == 0 }
+
 func newView(w ways, defects defect.Set) *view {
 	v := &view{ways: w, evictor: newEvictor(defects)}
 	for _, i := range w.placeholders() {
@@ -65,15 +68,16 @@ func (v *view) left(name string, byItself bool, now time.Time) {
 	if m := v.find(name); m != nil && m.gone.IsZero() {
 		m.gone = now
 	}
-	alive := v.alive()
+	carrying := v.carrying()
 	v.members = slices.DeleteFunc(v.members, func(m *member) bool {
-		return !m.gone.IsZero() && v.evictor.forget(m, byItself && m.Name == name, alive, now)
+		return !m.gone.IsZero() && v.evictor.forget(m, byItself && m.Name == name, carrying, now)
 	})
 }
 
-func (v *view) alive() (n int) {
+// carrying counts the instances that are alive and not dark.
+func (v *view) carrying() (n int) {
 	for _, m := range v.members {
-		if m.gone.IsZero() {
+		if m.gone.IsZero() && !m.dark() {
 			n++
 		}
 	}

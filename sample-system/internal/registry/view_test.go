@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -76,6 +77,41 @@ func TestEviction(t *testing.T) {
 				assert.Len(t, got, 4, "D22: %s", name)
 			}
 		}
+	}
+}
+
+// TestDarkIsNotTheLast: a dark instance neither makes the others' death look
+// bearable, nor is it called itself when it has died.
+func TestDarkIsNotTheLast(t *testing.T) {
+	three := []string{"payments-1", "payments-2", "payments-3"}
+	const dark = "payments-dark"
+	for name, tt := range map[string]struct {
+		known, expire, drain []string
+		after                time.Duration
+		want                 []string
+	}{
+		"the last dies":           {three[:1], three[:1], nil, 0, []string{"payments-1", dark}},
+		"the last is drained":     {three[:1], nil, three[:1], remember, []string{"payments-1", dark}},
+		"more than half die":      {three, three[:2], nil, 0, append(slices.Clone(three), dark)},
+		"the dark one dies":       {three[:1], []string{dark}, nil, 0, three[:1]},
+		"all die":                 {three[:1], []string{"payments-1", dark}, nil, 0, three[:1]},
+		"the dark one is drained": {three[:1], three[:1], []string{dark}, 0, three[:1]},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := viewOf("", nil, tt.known...)
+			i := instance(dark)
+			i.Weight = 0
+			v.seen(i)
+			for _, n := range tt.expire {
+				v.left(n, false, start)
+			}
+			for _, n := range tt.drain {
+				v.left(n, true, start)
+			}
+			assert.Equal(t, tt.want, names(v, start.Add(tt.after)))
+			got, _ := take(t, v, nil, start.Add(tt.after))
+			assert.NotEqual(t, dark, got)
+		})
 	}
 }
 

@@ -7,7 +7,7 @@
 // silent for as long as a lease (4 s) has broken, or nobody is alive; either
 // way the client asks anew. That also finds a registry that lost its memory.
 // Costs: per client and service one consumer on the bus and, per instance, one
-// message per second.
+// message every 1.8 s.
 // Breaks without it: TestRegistryAway, TestRegistryLosesANode.
 // Off switch: none of its own; see D22 in evict.go.
 

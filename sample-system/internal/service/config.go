@@ -26,6 +26,9 @@ type Config struct {
 	// Concurrency is SHOP_CONCURRENCY: requests in work at once, 0 for what
 	// shed.go says.
 	Concurrency int
+	// Alone: when it ends no client is left who would have to notice, as at the
+	// end of a test. Not by environment.
+	Alone bool
 }
 
 // FromEnv reads the configuration of a service.

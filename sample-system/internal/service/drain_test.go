@@ -25,6 +25,7 @@ import (
 type fleet struct {
 	t       *testing.T
 	defects []string
+	late    time.Duration // until clients notice that one left
 
 	mu    sync.Mutex
 	addrs []string
@@ -42,7 +43,7 @@ func (f *fleet) start() {
 				return r.Context().Err()
 			}
 		})
-		host.OnDrain(func(context.Context) { f.leave(h.Addr()) })
+		host.OnDrain(func(context.Context) { time.AfterFunc(f.late, func() { f.leave(h.Addr()) }) })
 		return nil
 	}, servicetest.Config(f.t, nil, f.defects...))
 	f.mu.Lock()
@@ -68,43 +69,55 @@ func (f *fleet) pick(n int) string {
 func TestDrainRollingRestart(t *testing.T) {
 	for _, defects := range [][]string{nil, {"D38"}} {
 		t.Run(strings.Join(defects, ""), func(t *testing.T) {
-			f := &fleet{t: t, defects: defects}
-			f.start()
-			f.start()
-			ctx, cancel := context.WithCancel(t.Context())
-			var clients sync.WaitGroup
-			var done, failed atomic.Int64
-			for first := range 8 { // each instance has some at any time
-				clients.Go(func() {
-					var client http.Client
-					client.Transport = &http.Transport{}
-					defer client.CloseIdleConnections()
-					for n := first; ctx.Err() == nil; n++ {
-						if err := post(&client, "http://"+f.pick(n)+"/work"); err != nil {
-							failed.Add(1)
-						}
-						done.Add(1)
-					}
-				})
-			}
-			for n := 0; n < 2 || defects != nil && failed.Load() == 0 && n < 20; n++ { // whether one is hit is luck
-				before := done.Load()
-				require.Eventually(t, func() bool { return done.Load() > before+100 }, 10*time.Second, time.Millisecond)
-				f.start()
-				f.stops[0]()
-				f.stops = f.stops[1:]
-			}
-			cancel()
-			clients.Wait()
-			for _, stop := range f.stops {
-				stop()
-			}
-			if defects == nil {
-				assert.Zero(t, failed.Load(), "of %d", done.Load())
-			} else {
-				assert.Positive(t, failed.Load(), "of %d", done.Load())
+			rollingRestart(t, &fleet{t: t, defects: defects})
+		})
+	}
+}
+
+// TestDrainUntilClientsNotice: on an overloaded machine clients learn late that
+// an instance has left.
+func TestDrainUntilClientsNotice(t *testing.T) {
+	t.Parallel()
+	rollingRestart(t, &fleet{t: t, late: 600 * time.Millisecond})
+}
+
+// rollingRestart counts what fails of the load meanwhile: something under a
+// defect, else nothing.
+func rollingRestart(t *testing.T, f *fleet) {
+	f.start()
+	f.start()
+	ctx, cancel := context.WithCancel(t.Context())
+	var clients sync.WaitGroup
+	var done, failed atomic.Int64
+	for first := range 8 { // each instance has some at any time
+		clients.Go(func() {
+			var client http.Client
+			client.Transport = &http.Transport{}
+			defer client.CloseIdleConnections()
+			for n := first; ctx.Err() == nil; n++ {
+				if err := post(&client, "http://"+f.pick(n)+"/work"); err != nil {
+					failed.Add(1)
+				}
+				done.Add(1)
 			}
 		})
+	}
+	for n := 0; n < 2 || f.defects != nil && failed.Load() == 0 && n < 20; n++ { // whether one is hit is luck
+		before := done.Load()
+		require.Eventually(t, func() bool { return done.Load() > before+100 }, 10*time.Second, time.Millisecond)
+		f.start()
+		f.stops[0]()
+		f.stops = f.stops[1:]
+	}
+	cancel()
+	clients.Wait()
+	for _, stop := range f.stops {
+		stop()
+	}
+	if f.defects == nil {
+		assert.Zero(t, failed.Load(), "of %d", done.Load())
+	} else {
+		assert.Positive(t, failed.Load(), "of %d", done.Load())
 	}
 }
 

@@ -40,6 +40,7 @@ type Host struct {
 	shedder       *shedder
 	health        health
 	draining      atomic.Bool
+	asked         atomic.Int64 // when a request came last while draining, Unix nanoseconds
 	onDrain       []func(context.Context)
 	unused        unusedConns
 	tasks         []task

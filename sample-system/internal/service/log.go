@@ -5,8 +5,9 @@
 // carries trace_id, span_id and op (X-Request-Id), so that lines are joined
 // across processes by either.
 // Numbers: none.
-// Costs: about 1 us a line; a request that succeeds writes none.
-// Breaks without it: TestLogCarriesTrace. Off switch:
+// Costs: about 1 us a line; a request that succeeds writes none, a call that
+// fails one.
+// Breaks without it: scenario joined-lines, TestLogCarriesTrace. Off switch:
 // none.
 
 package service

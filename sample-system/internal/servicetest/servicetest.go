@@ -44,6 +44,7 @@ func Start(t testing.TB, setup service.Setup, env map[string]string, defects ...
 
 // StartHost runs a service until the test ends.
 func StartHost(t testing.TB, setup service.Setup, cfg service.Config) *service.Host {
+	cfg.Alone = true
 	h, stop := Run(t, setup, cfg)
 	t.Cleanup(stop)
 	return h

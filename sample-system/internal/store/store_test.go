@@ -252,3 +252,42 @@ func TestWriterElsewhere(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, <-begun)
 }
+
+// TestReadsAreNotRefused: a read between two transactions that have met. Were it
+// to have a place in one order with them, there would be none.
+func TestReadsAreNotRefused(t *testing.T) {
+	if !storetest.HavePostgres(t) {
+		return // SQLite's readers never meet writers
+	}
+	h := service.Bare(servicetest.Config(t, map[string]string{"SHOP_DB": storetest.Postgres(t)}))
+	t.Cleanup(func() { require.NoError(t, h.Close()) })
+	ctx, db := t.Context(), open(t, h)
+	_, err := db.Exec(ctx, `INSERT INTO counters (name, n) VALUES ('seen', 0), ('unseen', 0), ('lock', 0)`)
+	require.NoError(t, err)
+	change := func(tx *store.Tx, name string) error {
+		_, err := tx.Exec(ctx, `UPDATE counters SET n = n + 1 WHERE name = ?`, name)
+		return err
+	}
+	read := make(chan error, 1)
+	require.NoError(t, db.Tx(ctx, func(tx *store.Tx) error {
+		var n int
+		if err := tx.QueryRow(ctx, `SELECT n FROM counters WHERE name = 'unseen'`).Scan(&n); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(7)`); err != nil { // holds up the read behind its snapshot
+			return err
+		}
+		go func() {
+			read <- db.QueryRow(ctx, `SELECT (SELECT n FROM counters WHERE name = held.name)
+				FROM (SELECT CASE WHEN pg_advisory_xact_lock_shared(7) IS NULL THEN 'seen' ELSE 'seen' END AS name OFFSET 0) held`).Scan(&n)
+		}()
+		require.Eventually(t, func() bool {
+			return count(t, db, `SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted`) == 1
+		}, 5*time.Second, time.Millisecond)
+		if err := db.Tx(ctx, func(other *store.Tx) error { return change(other, "unseen") }); err != nil {
+			return err
+		}
+		return change(tx, "seen")
+	}))
+	require.NoError(t, <-read)
+}

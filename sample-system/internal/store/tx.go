@@ -68,7 +68,7 @@ func (db *DB) Tx(ctx context.Context, f func(tx *Tx) error) error {
 }
 
 func (db *DB) once(ctx context.Context, conn *sql.Conn, f func(tx *Tx) error) error {
-	tx, err := conn.BeginTx(ctx, nil) // the isolation is the connection's default
+	tx, err := conn.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelSerializable})
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
