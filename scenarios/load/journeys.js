@@ -7,12 +7,11 @@ import { operation } from 'k6/x/squall';
 export const options = {
   scenarios: {
     journeys: {
-      executor: 'constant-arrival-rate',
-      rate: Math.round(Number(__ENV.SQUALL_ARRIVAL) * 60),
+      executor: 'ramping-arrival-rate',
       timeUnit: '1m',
-      duration: __ENV.SQUALL_DURATION,
+      stages: JSON.parse(__ENV.SQUALL_STAGES),
       // One VU per journey under way; enough for a few seconds of a hanging shop.
-      preAllocatedVUs: Math.ceil(Number(__ENV.SQUALL_ARRIVAL) * 10),
+      preAllocatedVUs: Math.ceil(Number(__ENV.SQUALL_PEAK) * 10),
       gracefulStop: '1s',
     },
   },
