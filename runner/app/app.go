@@ -156,9 +156,11 @@ SLOs and resilience mechanisms, and leaves nothing broken.
 		return usage("--output %q: want auto, tty, plain or json", a.output)
 	}
 	root.AddCommand(
-		a.runCmd(), a.validateCmd(), a.planCmd(), a.proveCmd(), a.reportCmd(), a.judgeCmd(),
+		a.gamedayCmd(),
+		a.runCmd(), a.validateCmd(), a.lintCmd(), a.planCmd(), a.proveCmd(), a.reportCmd(), a.judgeCmd(), a.compareCmd(), a.historyCmd(), a.exportCmd(),
+		a.initCmd(), a.newCmd(), a.importCmd(),
 		a.upCmd(), a.downCmd(), a.healCmd(), a.listCmd(), a.schemaCmd(), a.explainCmd(),
-		a.doctorCmd(), a.proxyCmd(), a.superviseCmd(),
+		a.doctorCmd(), a.proxyCmd(), a.watchdogCmd(), a.superviseCmd(), a.diskCmd(),
 	)
 	for _, c := range root.Commands() {
 		c.Args = usageArgs(c.Args)

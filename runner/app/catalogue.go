@@ -12,6 +12,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"squall/faults"
+	"squall/reports"
+	"squall/runner/lint"
+	"squall/runner/scaffold"
 	"squall/runner/verdict"
 	"squall/scenarios/spec"
 )
@@ -19,6 +22,7 @@ import (
 func (a *app) listCmd() *cobra.Command {
 	var system string
 	var switches []string
+	var markdown bool
 	lists := map[string]func(w io.Writer) error{
 		"faults": func(w io.Writer) error {
 			for _, name := range faults.Builtin().Names() {
@@ -30,6 +34,18 @@ func (a *app) listCmd() *cobra.Command {
 		"checks": func(w io.Writer) error {
 			for _, k := range verdict.Builtin() {
 				fmt.Fprintf(w, "%s\t%s\n", k.Name, k.Summary)
+			}
+			return nil
+		},
+		"rules": func(w io.Writer) error {
+			for _, r := range lint.Rules() {
+				fmt.Fprintf(w, "%s\t%s\n", r.Name, r.Summary)
+			}
+			return nil
+		},
+		"templates": func(w io.Writer) error {
+			for _, r := range scaffold.Rows() {
+				fmt.Fprintf(w, "%s\t%s\n", r.Name, r.Title)
 			}
 			return nil
 		},
@@ -49,6 +65,12 @@ func (a *app) listCmd() *cobra.Command {
 			if !ok {
 				return usage("list %q: want %s", args[0], strings.Join(names, ", "))
 			}
+			if markdown {
+				if args[0] != "scenarios" {
+					return usage("list %s has no --markdown", args[0])
+				}
+				return a.scenariosMarkdown(a.Stdout)
+			}
 			t := tabwriter.NewWriter(a.Stdout, 0, 0, 2, ' ', 0)
 			if err := list(t); err != nil {
 				return err
@@ -58,6 +80,7 @@ func (a *app) listCmd() *cobra.Command {
 	}
 	c.Flags().StringVar(&system, "system", filepath.Join("sample-system", "system.yaml"), "system file")
 	switchFlag(c, &switches)
+	c.Flags().BoolVar(&markdown, "markdown", false, "of scenarios: as the page scenarios/README.md")
 	return c
 }
 
@@ -110,30 +133,18 @@ func listDefects(w io.Writer, file string) error {
 	return nil
 }
 
-func (a *app) listScenarios(w io.Writer) error {
-	ins, err := a.readInputs(nil, choice{})
-	if err != nil {
-		return err
-	}
-	for _, in := range ins {
-		m := in.scenario.Metadata
-		fmt.Fprintf(w, "%s\t%s\t[%s]\t%s\n", m.Name, in.scenario.File, strings.Join(m.Tags, " "), m.Title)
-	}
-	return nil
-}
-
 func (a *app) schemaCmd() *cobra.Command {
 	return &cobra.Command{
-		Use:   "schema scenario|system",
-		Short: "Print the JSON Schema of a file kind, generated from the types that decode it",
+		Use:   "schema scenario|system|gameday|verdict",
+		Short: "Print the JSON Schema of a file kind, generated from the types that read or write it",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			kinds := map[string]string{"scenario": "Scenario", "system": "System"}
+			kinds := map[string]string{"scenario": "Scenario", "system": "System", "gameday": "GameDay", "verdict": "Verdict"}
 			kind, ok := kinds[args[0]]
 			if !ok {
-				return usage("schema %q: want scenario or system", args[0])
+				return usage("schema %q: want scenario, system, gameday or verdict", args[0])
 			}
-			out, err := spec.Schema(kind, faultParams(), checkParams())
+			out, err := schemaOf(kind)
 			if err != nil {
 				return err
 			}
@@ -141,6 +152,13 @@ func (a *app) schemaCmd() *cobra.Command {
 			return err
 		},
 	}
+}
+
+func schemaOf(kind string) ([]byte, error) {
+	if kind == "Verdict" {
+		return reports.VerdictSchema()
+	}
+	return spec.Schema(kind, faultParams(), checkParams())
 }
 
 func faultParams() map[string]any {
@@ -161,16 +179,21 @@ func checkParams() map[string]any {
 
 func (a *app) explainCmd() *cobra.Command {
 	return &cobra.Command{
-		Use:   "explain KIND|scenario|system",
-		Short: "Reference of one fault or check kind (what it does, parameters, receipt, undo), or of a kind of file",
+		Use:   "explain KIND|RULE|scenario|system|gameday|all",
+		Short: "Reference of one fault kind, check kind or lint rule, or of a kind of file",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			names := []string{"scenario", "system"}
+			if args[0] == "all" {
+				return reference(a.Stdout)
+			}
+			names := []string{"scenario", "system", "gameday"}
 			switch args[0] {
 			case "scenario":
 				return explainFile(a.Stdout, spec.Scenario{})
 			case "system":
 				return explainFile(a.Stdout, spec.System{})
+			case "gameday":
+				return explainFile(a.Stdout, spec.GameDay{})
 			}
 			for _, name := range faults.Builtin().Names() {
 				if names = append(names, name); name == args[0] {
@@ -183,11 +206,16 @@ func (a *app) explainCmd() *cobra.Command {
 					return explain(a.Stdout, k.Name, "check", k.Summary, k.Doc, k.Params)
 				}
 			}
+			for _, r := range lint.Rules() {
+				if names = append(names, r.Name); r.Name == args[0] {
+					return explain(a.Stdout, r.Name, "rule of squall lint", r.Summary, r.Doc, nil)
+				}
+			}
 			hint := ""
 			if s := spec.Suggest(args[0], names); s != "" {
 				hint = fmt.Sprintf(" (did you mean %q?)", s)
 			}
-			return usage("explain: no fault, check or file kind %q%s", args[0], hint)
+			return usage("explain: no fault, check, rule or file kind %q%s", args[0], hint)
 		},
 	}
 }
@@ -200,27 +228,30 @@ func explain(w io.Writer, name, what, summary, doc string, params any) error {
 	}
 	fmt.Fprintln(w, "\nparameters")
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, f := range fields {
-		explainField(t, f, "  ")
-	}
+	explainFields(t, fields, "  ")
 	return t.Flush()
 }
 
-// explainFile prints every key of a file, those of sections below them.
+// explainFile prints every key of a file.
 func explainFile(w io.Writer, root any) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	var all func(fields []spec.Field, indent string)
-	all = func(fields []spec.Field, indent string) {
-		for _, f := range fields {
-			explainField(t, f, indent)
-			all(f.Fields, indent+"  ")
-		}
-	}
-	all(spec.Fields(root), "")
+	explainFields(t, spec.Fields(root), "")
 	return t.Flush()
+}
+
+func explainFields(w io.Writer, fields []spec.Field, indent string) {
+	for _, f := range fields {
+		explainField(w, f, indent)
+		explainFields(w, f.Fields, indent+"  ")
+	}
 }
 
 func explainField(w io.Writer, f spec.Field, indent string) {
+	fmt.Fprintf(w, "%s%s\t%s\t%s\t%s\n", indent, f.Name, f.Type, notes(f), f.Doc)
+}
+
+// notes are what a field demands, in words.
+func notes(f spec.Field) string {
 	var notes []string
 	if f.Required {
 		notes = append(notes, "required")
@@ -231,5 +262,5 @@ func explainField(w io.Writer, f spec.Field, indent string) {
 	if len(f.Enum) > 0 {
 		notes = append(notes, "one of "+strings.Join(f.Enum, ", "))
 	}
-	fmt.Fprintf(w, "%s%s\t%s\t%s\t%s\n", indent, f.Name, f.Type, strings.Join(notes, "; "), f.Doc)
+	return strings.Join(notes, "; ")
 }

@@ -9,29 +9,48 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"squall/faults"
 	"squall/runner/inject"
 	"squall/runner/targets/process"
 )
 
 // finding of the doctor: what was looked at, whether it serves, and what to do.
 type diagnosis struct {
-	what string
-	ok   bool
-	says string
+	what  string
+	ok    bool
+	spare bool // squall does without, as far as it is not asked for
+	says  string
+}
+
+// mark heads the line of a finding.
+func (d diagnosis) mark() string {
+	switch {
+	case d.ok:
+		return "ok"
+	case d.spare:
+		return "LACK"
+	}
+	return "MISS"
 }
 
 func (a *app) doctorCmd() *cobra.Command {
-	return &cobra.Command{
+	var system string
+	c := &cobra.Command{
 		Use:   "doctor",
-		Short: "Say what this machine lacks, and what earlier runs left",
-		RunE: func(*cobra.Command, []string) error {
+		Short: "Say what this machine lacks, what earlier runs left, and whether a system can be reached",
+		RunE: func(c *cobra.Command, _ []string) error {
 			sick := false
-			for _, d := range a.diagnose() {
-				mark := "ok  "
-				if !d.ok {
-					mark, sick = "MISS", true
+			found := a.diagnose()
+			if system != "" {
+				of, err := a.diagnoseFile(c.Context(), system)
+				if err != nil {
+					return err
 				}
-				fmt.Fprintf(a.Stdout, "%s  %-14s %s\n", mark, d.what, d.says)
+				found = append(found, of...)
+			}
+			for _, d := range found {
+				sick = sick || !d.ok && !d.spare
+				fmt.Fprintf(a.Stdout, "%-4s  %-14s %s\n", d.mark(), d.what, d.says)
 			}
 			if sick {
 				return exitError{code: ExitError}
@@ -39,12 +58,29 @@ func (a *app) doctorCmd() *cobra.Command {
 			return nil
 		},
 	}
+	c.Flags().StringVar(&system, "system", "", "system file: also look at its edges, credentials, clocks and permissions, changing nothing")
+	return c
 }
 
 func (a *app) diagnose() []diagnosis {
-	return []diagnosis{
+	return append([]diagnosis{
 		a.diagnoseSystem(), a.diagnoseK6(), a.diagnoseState(), a.diagnoseLeftovers(),
+	}, diagnoseFaults(faults.Builtin())...)
+}
+
+// diagnoseFaults tells of the kinds of fault that not every machine can do.
+func diagnoseFaults(kinds faults.Registry) (found []diagnosis) {
+	for _, name := range kinds.Names() {
+		if kinds[name].Missing == nil {
+			continue
+		}
+		d := diagnosis{what: name, ok: true, spare: true, says: "can be injected here"}
+		if why := kinds[name].Missing(); why != "" {
+			d.ok, d.says = false, "cannot be injected here: "+why
+		}
+		found = append(found, d)
 	}
+	return found
 }
 
 func (a *app) diagnoseSystem() diagnosis {
@@ -101,8 +137,7 @@ func versions() map[string]string {
 	if info, ok := debug.ReadBuildInfo(); ok {
 		v["squall"] = info.Main.Version
 		for _, m := range info.Deps {
-			switch m.Path {
-			case "github.com/Shopify/toxiproxy/v2", "github.com/prometheus/prometheus":
+			if m.Path == "github.com/prometheus/prometheus" {
 				v[m.Path] = m.Version
 			}
 		}

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -13,6 +12,7 @@ import (
 
 	"squall/faults"
 	"squall/runner/inject"
+	"squall/runner/record"
 	"squall/runner/targets/process"
 )
 
@@ -40,6 +40,7 @@ func (a *app) heal(ctx context.Context) error {
 	for _, line := range swept {
 		say(line)
 	}
+	errs = append(errs, a.sweepDays())
 	if err := errors.Join(errs...); err != nil {
 		return exitError{code: ExitDirty, err: fmt.Errorf("not healed: %w", err)}
 	}
@@ -54,7 +55,7 @@ func (a *app) healRun(ctx context.Context, run inject.DeadRun, say func(string))
 		return err
 	}
 	journal := filepath.Join(run.Dir, "undo.ndjson")
-	err = inject.Heal(ctx, journal, faults.Builtin(), findTarget(ctx), say)
+	err = inject.Heal(ctx, journal, faults.Builtin(), a.findTarget(ctx), say)
 	if err != nil && !errors.Is(err, os.ErrNotExist) { // without a journal nothing was injected
 		return err
 	}
@@ -87,41 +88,43 @@ func (a *app) endEnvironments(ctx context.Context, owner string) error {
 	return nil
 }
 
-// findTarget reaches a target of another process's environment.
-func findTarget(ctx context.Context) func(string, json.RawMessage) (faults.Target, error) {
-	return func(on string, locator json.RawMessage) (faults.Target, error) {
-		env, err := process.Attach(ctx, locator)
-		if err != nil {
-			return nil, err
-		}
-		return env.Target(on)
-	}
-}
-
 // refuseOpenJournals stops a run while a dead one has left something to undo.
 func (a *app) refuseOpenJournals() error {
+	dirs, err := a.openJournals()
+	if err != nil || len(dirs) == 0 {
+		return err
+	}
+	return exitError{code: ExitError, err: fmt.Errorf("a run ended and left something to undo: %s\nundo it first: squall heal", strings.Join(dirs, ", "))}
+}
+
+// openJournals are the directories of dead runs that left something; those that
+// left nothing are forgotten.
+func (a *app) openJournals() (dirs []string, err error) {
 	dead, err := inject.DeadRuns(a.stateDir())
 	for _, run := range dead {
 		defer run.Release()
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
-	var dirs []string
 	for _, run := range dead {
-		open, err := inject.ReadJournal(filepath.Join(run.Dir, "undo.ndjson"))
-		switch {
-		case errors.Is(err, os.ErrNotExist) || err == nil && len(open) == 0:
-			// It died without a fault standing; its environment ended with it.
-			if err := run.Forget(); err != nil {
-				return err
-			}
-		default:
+		if left(run) {
 			dirs = append(dirs, run.Dir)
+		} else if err := run.Forget(); err != nil {
+			return nil, err
 		}
 	}
-	if len(dirs) == 0 {
-		return nil
+	return dirs, nil
+}
+
+// left reports whether a dead run may have left something: an open journal, or
+// a world that was not as before. Without either it died with no fault standing,
+// and its environment ended with it.
+func left(run inject.DeadRun) bool {
+	open, err := inject.ReadJournal(filepath.Join(run.Dir, "undo.ndjson"))
+	if err != nil && !errors.Is(err, os.ErrNotExist) || len(open) > 0 {
+		return true
 	}
-	return exitError{code: ExitError, err: fmt.Errorf("a run died and left faults to undo: %s\nundo them first: squall heal", strings.Join(dirs, ", "))}
+	rec, err := record.Open(run.Dir)
+	return err == nil && rec.End != nil && len(rec.End.Dirty) > 0
 }

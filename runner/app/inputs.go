@@ -23,6 +23,12 @@ type input struct {
 	system   *spec.System // as it is run
 	plan     *plan.Plan
 	files    map[string]string // name in the run's input folder -> path
+	sums     map[string]string // the same names to SHA-256, as they were read
+}
+
+// name of its runs: the scenario's, with the defects that are on.
+func (in *input) name() string {
+	return strings.Join(append([]string{in.scenario.Metadata.Name}, in.plan.Defects...), "+")
 }
 
 // choice is what the command line decides about the scenarios it names.
@@ -32,6 +38,7 @@ type choice struct {
 	tags     []string
 	seed     uint64
 	defects  []string
+	here     bool // it is to be run on this machine
 }
 
 // readInputs reads every scenario named, or found below a named folder, and
@@ -52,7 +59,7 @@ func (a *app) readInputs(args []string, c choice) ([]*input, error) {
 		}
 		name := in.scenario.Metadata.Name
 		if first, dup := names[name]; dup {
-			all = append(all, spec.Problem{Pos: spec.Pos{File: f, Line: 1, Col: 1},
+			all = append(all, spec.Problem{Pos: in.scenario.Src.At("metadata", "name"),
 				Msg: fmt.Sprintf("scenario name %q is taken by %s", name, first)})
 		}
 		names[name] = f
@@ -110,7 +117,7 @@ func scenariosBelow(root string) ([]string, error) {
 		}
 		if d.IsDir() && p != root {
 			switch d.Name() {
-			case "spec", "load", "regress", "testdata":
+			case "drafts", "gamedays", "load", "regress", "spec", "systems", "testdata":
 				return filepath.SkipDir
 			}
 		}
@@ -134,13 +141,17 @@ func readInput(file string, c choice) (*input, spec.Problems) {
 	if systemFile == "" {
 		return nil, problems
 	}
+	script := beside(file, sc.Spec.Load.Script)
+	if sc.Spec.Load.Script != "" {
+		problems = append(problems, fileMissing(sc.Src.At("spec", "load", "script"), "script", script)...)
+	}
+	if c.system == "" {
+		if missing := fileMissing(sc.Src.At("spec", "system"), "system", systemFile); missing != nil {
+			return nil, append(problems, missing...)
+		}
+	}
 	sys, more := loadSystem(systemFile, append(slices.Clone(sc.Spec.Switches), choices(c.switches)...))
 	problems = append(problems, more...)
-	script := beside(file, sc.Spec.Load.Script)
-	if _, err := os.Stat(script); err != nil && sc.Spec.Load.Script != "" {
-		problems = append(problems, spec.Problem{Pos: spec.Pos{File: file, Line: 1, Col: 1},
-			Msg: fmt.Sprintf("load script: %v", err)})
-	}
 	if sys == nil {
 		return nil, problems
 	}
@@ -150,10 +161,32 @@ func readInput(file string, c choice) (*input, spec.Problems) {
 		problems = append(problems, spec.Problem{Pos: spec.Pos{File: file, Line: 1, Col: 1}, Msg: err.Error()})
 	}
 	in.plan, more = plan.Compile(sc, sys, plan.Options{
-		Seed: c.seed, Defects: c.defects, Registry: faults.Builtin(), Inputs: sums,
+		Seed: c.seed, Defects: c.defects, Registry: faults.Builtin(), Inputs: sums, Here: c.here,
 	})
 	problems = append(problems, more...)
 	return in, append(problems, verdict.Check(sc, sys)...)
+}
+
+// fileMissing is the mistake of naming a file that cannot be read; file is its
+// path from here. A name that is but a slip of another file's is told.
+func fileMissing(at spec.Pos, key, file string) spec.Problems {
+	info, err := os.Stat(file)
+	if err == nil && !info.IsDir() {
+		return nil
+	}
+	why := "it is a folder"
+	if err != nil {
+		why = "no such file"
+		if !errors.Is(err, fs.ErrNotExist) {
+			why = err.Error()
+		}
+	}
+	var near []string
+	entries, _ := os.ReadDir(filepath.Dir(file))
+	for _, e := range entries {
+		near = append(near, e.Name())
+	}
+	return spec.Problems{{Pos: at, Msg: fmt.Sprintf("%s: cannot read %s: %s", key, file, why), Suggest: spec.Suggest(filepath.Base(file), near)}}
 }
 
 // loadSystem reads a system file and makes the system that is run of it. With
@@ -185,7 +218,7 @@ func (in *input) judge() *verdict.Judge {
 // the same folders relative to each other, so that the copies still find one another.
 func inputFiles(scenario, system, script string, sys *spec.System) map[string]string {
 	files := map[string]string{}
-	for _, f := range append([]string{scenario, system, script}, sys.SLOFiles...) {
+	for _, f := range slices.Concat([]string{scenario, system, script}, sys.SLOFiles, sys.AlertFiles) {
 		abs, err := filepath.Abs(f)
 		if err != nil {
 			abs = f

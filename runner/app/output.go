@@ -6,21 +6,21 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"time"
 
 	"squall/reports"
-	"squall/runner/record"
 )
 
 // writeReports writes every format beside the record.
 func writeReports(in reports.Input) error {
 	dir := in.Run.Dir
+	in.Digest = reports.Digested(in)
 	return errors.Join(
+		reports.SaveDigest(dir, in.Digest),
 		writeJSON(filepath.Join(dir, "verdict.json"), in.Result),
 		writeFile(filepath.Join(dir, "report.html"), func(w io.Writer) error { return reports.HTML(w, in) }),
 		writeFile(filepath.Join(dir, "summary.md"), func(w io.Writer) error { return reports.Markdown(w, in) }),
 		writeFile(filepath.Join(dir, "junit.xml"), func(w io.Writer) error {
-			return reports.JUnit(w, []reports.Input{in}, reports.JUnitOptions{})
+			return reports.RunJUnit(w, in, reports.JUnitOptions{})
 		}),
 	)
 }
@@ -36,30 +36,37 @@ func writeFile(path string, fill func(io.Writer) error) error {
 	return f.Close()
 }
 
-func writeJUnit(path string, outcomes []*outcome) error {
-	var ins []reports.Input
-	for _, o := range outcomes {
-		if o.report.Run != nil {
-			ins = append(ins, o.report)
-		}
-	}
+func writeJUnit(path string, all []reports.Scenario) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	return writeFile(path, func(w io.Writer) error { return reports.JUnit(w, ins, reports.JUnitOptions{}) })
+	return writeFile(path, func(w io.Writer) error { return reports.JUnit(w, all, reports.JUnitOptions{}) })
 }
 
 // finishSuite writes the index of a suite and points "latest" at it.
-func finishSuite(out, suite string, outcomes []*outcome) error {
-	err := writeFile(filepath.Join(suite, "index.html"), func(w io.Writer) error {
-		return reports.Index(w, summaries(outcomes))
-	})
+func finishSuite(out, suite, history string, outcomes []*outcome) error {
+	all := scenariosOf(outcomes)
+	past, err := addHistory(history, all)
+	err = errors.Join(err, writeFile(filepath.Join(suite, "index.html"), func(w io.Writer) error {
+		return reports.Index(w, all, past)
+	}))
 	// A convenience: another suite may be moving it at this moment.
 	fresh := suite + ".latest"
 	if os.Symlink(filepath.Base(suite), fresh) == nil {
 		_ = os.Rename(fresh, filepath.Join(out, "latest"))
 	}
 	return err
+}
+
+// addHistory adds a suite to the history, where one is kept, and reads all of it.
+func addHistory(path string, all []reports.Scenario) ([]reports.Past, error) {
+	if path == "" {
+		return nil, nil
+	}
+	if err := reports.AppendHistory(path, all); err != nil {
+		return nil, err
+	}
+	return reports.ReadHistory(path)
 }
 
 // final prints the final block of one run.
@@ -69,88 +76,4 @@ func (r *oneRun) final(in reports.Input) {
 		return
 	}
 	reports.Final(r.Stdout, in, reports.TextOptions{Color: r.colour(), ReportPath: filepath.Join(r.dir, "report.html")})
-}
-
-// lookAt is how often the terminal reads the record.
-const lookAt = 100 * time.Millisecond
-
-// follow prints the record as it grows until the returned function is called.
-func (a *app) follow(dir, name string, alone bool) (stop func()) {
-	t := &terminal{app: a, dir: dir, name: name, done: make(chan struct{}), ended: make(chan struct{})}
-	if !alone {
-		t.prefix = name + "  "
-	}
-	t.status = alone && a.live()
-	go t.loop()
-	return func() {
-		close(t.done)
-		<-t.ended
-	}
-}
-
-// terminal is a reader of the record like any other.
-type terminal struct {
-	*app
-	dir, name   string
-	prefix      string
-	status      bool // one live line below the events
-	run         *record.Run
-	shown       int
-	done, ended chan struct{}
-}
-
-func (t *terminal) loop() {
-	defer close(t.ended)
-	tick := time.NewTicker(lookAt)
-	defer tick.Stop()
-	for {
-		select {
-		case <-t.done:
-			t.show()
-			t.clear()
-			return
-		case <-tick.C:
-			t.show()
-		}
-	}
-}
-
-func (t *terminal) show() {
-	if t.run == nil {
-		run, err := record.Open(t.dir)
-		if err != nil {
-			return // the header is not there yet
-		}
-		t.run = run
-	} else if err := t.run.Refresh(); err != nil {
-		return // judged, and reported, when the run is over
-	}
-	for ; t.shown < len(t.run.Entries); t.shown++ {
-		t.entry(t.run.Entries[t.shown])
-	}
-	if t.status {
-		t.clear()
-		fmt.Fprint(t.Stdout, reports.Status(t.run, time.Since(t.run.Header.Started)))
-	}
-}
-
-func (t *terminal) entry(e record.Entry) {
-	if t.output == "json" {
-		_ = writeJSONLine(t.Stdout, struct {
-			Run string `json:"run"`
-			record.Entry
-		}{t.name, e})
-		return
-	}
-	if line := reports.Event(e, t.colour()); line != "" {
-		t.clear()
-		fmt.Fprintln(t.Stdout, t.prefix+line)
-	}
-}
-
-// clear wipes the live line.
-func (t *terminal) clear() {
-	if t.status {
-		fmt.Fprint(t.Stdout, "\r\x1b[K")
-	}
 }

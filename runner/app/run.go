@@ -18,11 +18,14 @@ import (
 
 	"squall/faults"
 	"squall/reports"
+	"squall/reports/live"
 	"squall/runner/engine"
 	"squall/runner/inject"
 	"squall/runner/plan"
 	"squall/runner/record"
+	"squall/runner/targets"
 	"squall/runner/targets/process"
+	"squall/runner/trace"
 	"squall/runner/verdict"
 )
 
@@ -33,10 +36,13 @@ type runFlags struct {
 	choice
 	out      string
 	junit    string
+	history  string
+	live     string
 	k6       string
 	parallel int
 	repeat   int
 	dryRun   bool
+	again    bool // a run whose load generator was starved is run once more
 }
 
 func (a *app) runCmd() *cobra.Command {
@@ -58,6 +64,9 @@ func (a *app) runCmd() *cobra.Command {
 	a.choiceFlags(c, &f.choice)
 	c.Flags().StringVar(&f.out, "out", "out", "folder of run directories")
 	c.Flags().StringVar(&f.junit, "junit", "", "also write JUnit XML of all scenarios to this file")
+	c.Flags().StringVar(&f.history, "history", "", "file to add what came of each scenario to, a JSON line each; the index then shows what is new")
+	c.Flags().StringVar(&f.live, "live", "", "address of this machine to show the report at while the run goes on")
+	c.Flags().Lookup("live").NoOptDefVal = "127.0.0.1:0"
 	c.Flags().StringVar(&f.k6, "k6", "", "k6 binary with the squall extension (default $SQUALL_K6, else the cached build)")
 	c.Flags().IntVar(&f.parallel, "parallel", 1, "scenarios at once, each on a system of its own")
 	c.Flags().IntVar(&f.repeat, "repeat", 1, "times each scenario runs")
@@ -85,6 +94,10 @@ func drawSeed() uint64 {
 }
 
 func (a *app) run(ctx context.Context, args []string, f runFlags) error {
+	f.here = true
+	if _, err := reports.ReadHistory(f.history); f.history != "" && err != nil {
+		return exitError{code: ExitUsage, err: err} // before anything is started
+	}
 	ins, err := a.readInputs(args, f.choice)
 	if err != nil {
 		return err
@@ -93,43 +106,25 @@ func (a *app) run(ctx context.Context, args []string, f runFlags) error {
 		return a.printPlans(ins)
 	}
 	outcomes, err := a.runAll(ctx, ins, f)
-	if rows := summaries(outcomes); len(rows) > 1 && a.output != "json" {
-		reports.Summary(a.Stdout, rows, a.colour())
+	all := scenariosOf(outcomes)
+	if len(outcomes) > 1 && a.output != "json" {
+		reports.Summary(a.Stdout, all, a.colour())
+	}
+	if f.repeat > 1 && a.output == "json" {
+		for _, s := range all {
+			_ = writeJSONLine(a.Stdout, map[string]any{"scenario": s.Name(), "runs": len(s.Runs), "result": s.Result})
+		}
 	}
 	if f.junit != "" && len(outcomes) > 0 {
-		err = errors.Join(err, writeJUnit(f.junit, outcomes))
+		err = errors.Join(err, writeJUnit(f.junit, all))
 	}
-	return conclusion(outcomes, len(ins)*f.repeat, err)
-}
-
-// conclusion is the exit code of all runs together: what is dirty outranks what
-// went wrong beside it, and a run that never began is no pass.
-func conclusion(outcomes []*outcome, planned int, err error) error {
-	code := worst(outcomes)
-	switch {
-	case code == ExitDirty:
-	case err != nil:
-		code = ExitError
-	case len(outcomes) < planned:
-		code = ExitInterrupted
-	}
-	if code == ExitPass {
-		return nil
-	}
-	return exitError{code: code, err: err}
-}
-
-// outcome is one finished run.
-type outcome struct {
-	in     *input
-	dir    string
-	report reports.Input // without Run where the record cannot be read
-	code   int
+	err = errors.Join(err, a.tellGitHub(all))
+	return conclusion(suiteCode(outcomes), len(ins)*f.repeat-len(outcomes), err)
 }
 
 // runAll runs every scenario as often as asked, each in a run directory below
 // one suite directory.
-func (a *app) runAll(ctx context.Context, ins []*input, f runFlags) ([]*outcome, error) {
+func (a *app) runAll(ctx context.Context, ins []*input, f runFlags) (all []*outcome, err error) {
 	if err := process.MakeStateDir(a.stateDir()); err != nil {
 		return nil, err
 	}
@@ -139,6 +134,13 @@ func (a *app) runAll(ctx context.Context, ins []*input, f runFlags) ([]*outcome,
 	k6, err := a.findK6(f.k6)
 	if err != nil {
 		return nil, err
+	}
+	pages, err := a.serveLive(f.live)
+	if err != nil {
+		return nil, err
+	}
+	if pages != nil {
+		defer func() { err = errors.Join(err, pages.Close()) }()
 	}
 	suite := filepath.Join(f.out, time.Now().UTC().Format("20060102T150405.000Z"))
 	outcomes := make([]*outcome, len(ins)*f.repeat)
@@ -154,15 +156,21 @@ func (a *app) runAll(ctx context.Context, ins []*input, f runFlags) ([]*outcome,
 			if err != nil {
 				return err
 			}
-			r := &oneRun{app: a, in: in, f: f, k6: k6, dir: filepath.Join(suite, name), name: name, alone: f.parallel == 1, lines: &lines}
+			r := &oneRun{app: a, in: in, f: f, k6: k6, dir: filepath.Join(suite, name), name: name, alone: f.parallel == 1, lines: &lines, pages: pages}
 			outcomes[i], err = r.do(ctx)
+			if why := outcomes[i].starved(); f.again && why != "" && err == nil && ctx.Err() == nil {
+				r.name, r.dir = name+".again", r.dir+".again"
+				if outcomes[i], err = r.do(ctx); outcomes[i] != nil {
+					outcomes[i].again = why
+				}
+			}
 			return err
 		})
 	}
 	err = group.Wait()
 	outcomes = finished(outcomes)
 	if len(outcomes) > 0 {
-		err = errors.Join(err, finishSuite(f.out, suite, outcomes))
+		err = errors.Join(err, finishSuite(f.out, suite, f.history, outcomes))
 	}
 	return outcomes, err
 }
@@ -170,25 +178,16 @@ func (a *app) runAll(ctx context.Context, ins []*input, f runFlags) ([]*outcome,
 // round is the nth run of a scenario, from 0. Every round after the first makes
 // its own choices, from a seed that follows from the first one's.
 func (a *app) round(in *input, n int, c choice) (*input, string, error) {
-	name := in.scenario.Metadata.Name
+	c.defects = in.plan.Defects
 	if n == 0 {
-		return in, name, nil
+		return in, in.name(), nil
 	}
 	c.seed = plan.SeedFor(c.seed, fmt.Sprintf("round %d", n)) >> 32
 	again, problems := readInput(in.scenario.File, c)
 	if len(problems) > 0 {
 		return nil, "", exitError{code: ExitUsage, err: problems}
 	}
-	return again, fmt.Sprintf("%s.%d", name, n+1), nil
-}
-
-func finished(all []*outcome) (done []*outcome) {
-	for _, o := range all {
-		if o != nil {
-			done = append(done, o)
-		}
-	}
-	return done
+	return again, fmt.Sprintf("%s.%d", in.name(), n+1), nil
 }
 
 // oneRun is one run of one scenario.
@@ -200,7 +199,8 @@ type oneRun struct {
 	dir   string
 	name  string
 	alone bool
-	lines *sync.Mutex // one final block at a time
+	lines *sync.Mutex  // one final block at a time
+	pages *live.Server // nil: nobody may watch
 }
 
 func (r *oneRun) do(ctx context.Context) (*outcome, error) {
@@ -225,14 +225,21 @@ func (r *oneRun) do(ctx context.Context) (*outcome, error) {
 	if err != nil {
 		return nil, errors.Join(err, release())
 	}
-	stopTerminal := r.follow(r.dir, r.name, r.alone)
+	traces, endTraces, err := r.traces(w)
+	if err != nil {
+		return nil, errors.Join(err, journal.Close(), release())
+	}
+	env := r.environment(traces)
+	mirror(ctx, env, journal)
+	stopTerminal := r.follow(r.dir, r.name, r.in.scenario.Spec.Phases, r.alone)
+	r.showLive(ctx)
 	end, runErr := engine.Run(ctx, engine.Config{
 		Plan: r.in.plan, Scenario: r.in.scenario, System: r.in.system, Judge: r.in.judge(),
-		Env: r.environment(), Record: w, Journal: journal, Registry: faults.Builtin(),
+		Env: env, Record: w, Journal: journal, Registry: faults.Builtin(),
 		K6: r.k6, Script: filepath.Join(r.dir, "input", filepath.FromSlash(r.in.kept(r.in.script()))),
-		Owner: r.owner(), Lease: lease,
+		Owner: r.owner(), Lease: lease, Traces: endTraces,
 		Heal: func(ctx context.Context) error {
-			return inject.Heal(ctx, filepath.Join(r.dir, "undo.ndjson"), faults.Builtin(), findTarget(ctx), func(string) {})
+			return inject.Heal(ctx, filepath.Join(r.dir, "undo.ndjson"), faults.Builtin(), r.findTarget(ctx), func(string) {})
 		},
 	})
 	stopTerminal()
@@ -240,7 +247,7 @@ func (r *oneRun) do(ctx context.Context) (*outcome, error) {
 	if len(end.Dirty) > 0 {
 		o.code = ExitDirty // also where no report can say so
 	}
-	return o, errors.Join(runErr, err, journal.Close(), r.unlock(release))
+	return o, errors.Join(runErr, err, journal.Close(), r.unlock(release, len(end.Dirty) > 0))
 }
 
 // owner names this run on stages and environments, and no other.
@@ -250,11 +257,11 @@ func ownerOf(runDir string) string {
 	return filepath.Base(filepath.Dir(runDir)) + "-" + filepath.Base(runDir)
 }
 
-// unlock takes the run off the list, unless something is left to undo: then it
-// stays, and heal finds it once this process has ended.
-func (r *oneRun) unlock(release func() error) error {
+// unlock takes the run off the list, unless something is left to undo or to
+// mend: then it stays, and heal finds it once this process has ended.
+func (r *oneRun) unlock(release func() error, dirty bool) error {
 	open, err := inject.ReadJournal(filepath.Join(r.dir, "undo.ndjson"))
-	if err != nil || len(open) > 0 {
+	if err != nil || len(open) > 0 || dirty {
 		return err
 	}
 	return release()
@@ -279,8 +286,8 @@ func (r *oneRun) rerun() string {
 	if len(r.f.switches) > 0 {
 		s += " --switch " + strings.Join(r.f.switches, ",")
 	}
-	if len(r.f.defects) > 0 {
-		s += " --defect " + strings.Join(r.f.defects, ",")
+	if len(r.in.plan.Defects) > 0 {
+		s += " --defect " + strings.Join(r.in.plan.Defects, ",")
 	}
 	return s + " " + shellQuote(r.in.scenario.File)
 }
@@ -304,11 +311,40 @@ func (r *oneRun) prepare() error {
 	return writeJSON(filepath.Join(r.dir, "plan.json"), r.in.plan)
 }
 
-func (r *oneRun) environment() *process.Environment {
+// traces starts the receiver of the system's traces, if a check wants them; it
+// returns its URL and what ends it.
+func (r *oneRun) traces(w *record.Writer) (url string, end func(context.Context) error, err error) {
+	if !r.in.judge().NeedsSpans() {
+		return "", nil, nil
+	}
+	receiver, err := trace.Listen(w)
+	if err != nil {
+		return "", nil, err
+	}
+	return receiver.URL(), receiver.Close, nil
+}
+
+func (r *oneRun) environment(traces string) targets.Environment {
+	if !ours(r.in.system) {
+		return r.remote(r.in.system, r.owner(), r.dir)
+	}
 	return process.New(process.Config{
 		System: r.in.system, Defects: r.in.plan.Defects, RunDir: r.dir, StateDir: r.stateDir(),
-		Self: r.Self, Owner: r.owner(), Lease: lease,
+		Self: r.Self, Owner: r.owner(), Lease: lease, Needs: needs(r.in.plan), Traces: traces,
 	})
+}
+
+// needs are, by target, what the planned faults need of it.
+func needs(p *plan.Plan) map[string][]faults.Capability {
+	out := map[string][]faults.Capability{}
+	for _, f := range p.Faults {
+		for _, t := range f.Targets {
+			if kind, err := faults.Builtin().Kind(t.Kind); err == nil { // the plan knows them all
+				out[t.Name] = append(out[t.Name], kind.Needs)
+			}
+		}
+	}
+	return out
 }
 
 // conclude judges the finished record and writes the reports. It returns an
@@ -319,33 +355,19 @@ func (r *oneRun) conclude(ctx context.Context) (*outcome, error) {
 	if err != nil {
 		return o, err
 	}
-	o.report = reports.Input{
+	report := reports.Input{
 		Run: run, Scenario: r.in.scenario, System: r.in.system,
 		Result: r.in.judge().Judge(context.WithoutCancel(ctx), run),
 	}
-	o.code = o.report.Result.ExitCode()
+	o.row, o.code = reports.RowOf(report), report.Result.ExitCode()
 	if run.End != nil && run.End.Reason == record.EndInterrupted && o.code != ExitDirty {
 		o.code = ExitInterrupted
 	}
-	err = writeReports(o.report)
+	err = writeReports(report)
 	r.lines.Lock()
 	defer r.lines.Unlock()
-	r.final(o.report)
+	r.final(report)
 	return o, err
-}
-
-// worst is the exit code of several runs: dirty, interrupted, then as verdicts rank.
-func worst(outcomes []*outcome) int {
-	rank := []int{ExitPass, ExitInconclusive, ExitAborted, ExitFail, ExitError, ExitInterrupted, ExitDirty}
-	w := 0
-	for _, o := range outcomes {
-		for i, code := range rank {
-			if o.code == code {
-				w = max(w, i)
-			}
-		}
-	}
-	return rank[w]
 }
 
 func exitWith(code int) error {
@@ -361,17 +383,6 @@ func writeJSON(path string, v any) error {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	return os.WriteFile(path, append(data, '\n'), 0o644)
-}
-
-func summaries(outcomes []*outcome) []reports.Row {
-	var rows []reports.Row
-	for _, o := range outcomes {
-		if o.report.Run == nil {
-			continue
-		}
-		rows = append(rows, reports.Row{Name: filepath.Base(o.dir), Dir: o.dir, Result: o.report.Result, Run: o.report.Run})
-	}
-	return rows
 }
 
 // readResult is the saved verdict of a run.

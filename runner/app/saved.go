@@ -19,19 +19,46 @@ func saved(dir, scenario string) (*record.Run, *spec.Scenario, *spec.System, err
 	if err != nil {
 		return nil, nil, nil, exitError{code: ExitUsage, err: err}
 	}
-	file := scenario
+	sc, sys, err := savedInputs(run, scenario)
+	return run, sc, sys, err
+}
+
+// savedInputs are the scenario and the system of a run, read from its directory.
+func savedInputs(run *record.Run, scenario string) (*spec.Scenario, *spec.System, error) {
+	dir, file := run.Dir, scenario
 	if file == "" {
 		file = filepath.Join(dir, "input", filepath.FromSlash(run.Header.Input))
 	}
 	sc, problems := spec.Load(file)
 	if sc == nil || len(problems) > 0 {
-		return nil, nil, nil, exitError{code: ExitUsage, err: problems}
+		return nil, nil, exitError{code: ExitUsage, err: problems}
 	}
 	sys, problems := loadSystem(filepath.Join(dir, "input", filepath.FromSlash(run.Header.System)), choices(run.Header.Switches))
 	if sys == nil || len(problems) > 0 {
-		return nil, nil, nil, exitError{code: ExitUsage, err: problems}
+		return nil, nil, exitError{code: ExitUsage, err: problems}
 	}
-	return run, sc, sys, nil
+	return sc, sys, nil
+}
+
+// savedReport is what a saved run is rendered from: its main stream, verdict and
+// digest. Only where there is no digest that fits, the whole record is read.
+func savedReport(dir string) (reports.Input, error) {
+	res, err := readResult(dir)
+	run, openErr := record.OpenMain(dir)
+	if openErr != nil {
+		return reports.Input{}, exitError{code: ExitUsage, err: openErr}
+	}
+	if err != nil {
+		return reports.Input{}, usage("no verdict: %v; make one with: squall judge %s", err, dir)
+	}
+	digest, err := reports.ReadDigest(run)
+	if err != nil {
+		if run, err = record.Open(dir); err != nil {
+			return reports.Input{}, exitError{code: ExitUsage, err: err}
+		}
+	}
+	sc, sys, err := savedInputs(run, "")
+	return reports.Input{Run: run, Digest: digest, Scenario: sc, System: sys, Result: res}, err
 }
 
 func (a *app) judgeCmd() *cobra.Command {
@@ -50,6 +77,13 @@ func (a *app) judgeCmd() *cobra.Command {
 				return exitError{code: ExitUsage, err: problems}
 			}
 			in := reports.Input{Run: run, Scenario: sc, System: sys, Result: judge.Judge(c.Context(), run)}
+			if scenario == "" { // the user knows the file by its own name, not by the copy's
+				for i := range in.Result.Findings {
+					if pos := &in.Result.Findings[i].Pos; pos.File == sc.File {
+						pos.File = run.Header.File
+					}
+				}
+			}
 			if c.Context().Err() != nil {
 				return exitError{code: ExitInterrupted} // half a judgement must not replace a whole one
 			}
@@ -74,10 +108,10 @@ func (a *app) reportCmd() *cobra.Command {
 		"html":     reports.HTML,
 		"markdown": reports.Markdown,
 		"junit": func(w io.Writer, in reports.Input) error {
-			return reports.JUnit(w, []reports.Input{in}, reports.JUnitOptions{})
+			return reports.RunJUnit(w, in, reports.JUnitOptions{})
 		},
 		"junit-strict": func(w io.Writer, in reports.Input) error {
-			return reports.JUnit(w, []reports.Input{in}, reports.JUnitOptions{Strict: true})
+			return reports.RunJUnit(w, in, reports.JUnitOptions{Strict: true})
 		},
 		"text": func(w io.Writer, in reports.Input) error {
 			reports.Final(w, in, reports.TextOptions{Color: out == "-" && a.colour(), ReportPath: filepath.Join(in.Run.Dir, "report.html")})
@@ -93,15 +127,10 @@ func (a *app) reportCmd() *cobra.Command {
 			if !ok {
 				return usage("--format %q: want html, markdown, junit, junit-strict or text", format)
 			}
-			run, sc, sys, err := saved(args[0], "")
+			in, err := savedReport(args[0])
 			if err != nil {
 				return err
 			}
-			res, err := readResult(args[0])
-			if err != nil {
-				return usage("no verdict: %v; make one with: squall judge %s", err, args[0])
-			}
-			in := reports.Input{Run: run, Scenario: sc, System: sys, Result: res}
 			if out == "-" {
 				return render(a.Stdout, in)
 			}

@@ -18,7 +18,8 @@ var update = flag.Bool("update", false, "rewrite the expected output in the scri
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"squall": func() { os.Exit(app.Main(app.FromOS())) },
+		"squall":              func() { os.Exit(app.Main(app.FromOS())) },
+		"squall-test-service": service,
 	})
 }
 

@@ -42,6 +42,9 @@ func (a *app) up(ctx context.Context, file, out string, switches, defects []stri
 	if len(problems) > 0 {
 		return exitError{code: ExitUsage, err: problems}
 	}
+	if !ours(sys) {
+		return usage("up: target %s runs already; squall doctor --system %s says how it is", sys.Spec.Target, file)
+	}
 	if err := process.MakeStateDir(a.stateDir()); err != nil {
 		return err
 	}
@@ -55,7 +58,7 @@ func (a *app) up(ctx context.Context, file, out string, switches, defects []stri
 		for range env.Events() { // the log folder tells; nobody follows a detached system
 		}
 	}()
-	up, cancel := context.WithTimeout(ctx, time.Minute)
+	up, cancel := context.WithTimeout(ctx, 3*time.Minute)
 	defer cancel()
 	if err := env.Up(up); err != nil {
 		if ctx.Err() != nil {

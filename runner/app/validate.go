@@ -28,7 +28,7 @@ func (a *app) validateCmd() *cobra.Command {
 }
 
 func (a *app) planCmd() *cobra.Command {
-	var ch choice
+	ch := choice{here: true}
 	c := &cobra.Command{
 		Use:   "plan [FILE|DIR]...",
 		Short: "Print the exact resolved timeline and targets, without touching anything",

@@ -1,0 +1,417 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"squall/faults"
+	"squall/reports/live"
+	"squall/runner/engine"
+	"squall/runner/gameday"
+	"squall/runner/inject"
+	"squall/runner/record"
+	"squall/runner/targets"
+	"squall/runner/targets/process"
+	"squall/scenarios/spec"
+)
+
+type dayFlags struct {
+	out    string
+	k6     string
+	dryRun bool
+	listen string
+	cert   string
+	key    string
+	as     string
+}
+
+func (a *app) gamedayRunCmd() *cobra.Command {
+	var f dayFlags
+	c := &cobra.Command{
+		Use:   "run PLAN",
+		Short: "Run an approved plan; keys and squall gameday abort stop it, and so do guardrails, signals, the deadline and silence",
+		Args:  cobra.ExactArgs(1),
+		RunE:  func(c *cobra.Command, args []string) error { return a.gamedayRun(c.Context(), args[0], f) },
+	}
+	c.Flags().StringVar(&f.out, "out", filepath.Join("out", "gameday"), "folder of run directories")
+	c.Flags().StringVar(&f.k6, "k6", "", "k6 binary with the squall extension (default $SQUALL_K6, else the cached build)")
+	c.Flags().BoolVar(&f.dryRun, "dry-run", false, "rehearse: load, probes, guardrails and undos are real, and no fault does anything; needs no approval and no window")
+	c.Flags().StringVar(&f.listen, "listen", "", "also serve the live page here, such as 0.0.0.0:8443; needs --tls-cert and --tls-key (default: loopback only)")
+	c.Flags().StringVar(&f.cert, "tls-cert", "", "certificate file (PEM)")
+	c.Flags().StringVar(&f.key, "tls-key", "", "key file of the certificate (PEM)")
+	c.Flags().StringVar(&f.as, "as", "", "who sits at this terminal (default $USER)")
+	return c
+}
+
+func (a *app) gamedayRun(ctx context.Context, file string, f dayFlags) error {
+	p, err := readPlan(file)
+	if err != nil {
+		return err
+	}
+	if err := process.MakeStateDir(a.stateDir()); err != nil {
+		return err
+	}
+	in, facts, err := a.facts(p, file, f)
+	if err != nil {
+		return err
+	}
+	if why := gameday.Refusals(facts); len(why) > 0 {
+		return exitError{code: ExitError, err: fmt.Errorf("the game day is not run:\n  %s", strings.Join(why, "\n  "))}
+	}
+	d := &dayRun{app: a, in: in, f: f, plan: p, facts: facts, desk: gameday.NewDesk()}
+	d.dir = filepath.Join(f.out, time.Now().UTC().Format("20060102T150405.000Z")+"-"+p.Day)
+	return d.do(ctx)
+}
+
+// facts gathers what decides whether the plan may be run.
+func (a *app) facts(p *gameday.Plan, file string, f dayFlags) (*dayInput, gameday.Facts, error) {
+	facts := gameday.Facts{Plan: p, At: time.Now()}
+	in, problems := readDay(p.File, p.Made, p.Seed)
+	facts.Problems = problems
+	if in == nil || in.Compiled == nil {
+		if len(problems) == 0 {
+			return nil, facts, fmt.Errorf("%s cannot be read", p.File)
+		}
+		return nil, facts, nil
+	}
+	facts.Now, facts.Window, facts.Approvers = in.Plan, in.Day.Spec.Window, in.System.Spec.Approvers
+	var err error
+	if facts.Signatures, err = signatures(file); err != nil {
+		return nil, facts, err
+	}
+	if in.Day.Spec.Freeze != "" {
+		if freeze := beside(p.File, in.Day.Spec.Freeze); exists(freeze) {
+			facts.Frozen = freeze
+		}
+	}
+	if facts.Open, err = a.openJournals(); err != nil {
+		return nil, facts, err
+	}
+	facts.Preflight = process.Missing(in.System, []string{"PATH=" + a.Env("PATH")})
+	if in.Day.Spec.Load != nil || len(in.subs) > 0 {
+		if _, err := a.findK6(f.k6); err != nil {
+			facts.Preflight = append(facts.Preflight, err.Error())
+		}
+	}
+	if f.dryRun { // a rehearsal breaks nothing: nobody must agree, at any time
+		rehearsed := *p
+		rehearsed.Approvals = 0
+		facts.Plan, facts.Window, facts.Frozen, facts.Signatures = &rehearsed, nil, "", nil
+		now := *in.Plan
+		now.Approvals = 0
+		facts.Now = &now
+	}
+	return in, facts, nil
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// dayRun is one day that is run.
+type dayRun struct {
+	*app
+	in    *dayInput
+	f     dayFlags
+	plan  *gameday.Plan
+	facts gameday.Facts
+	dir   string
+	k6    string
+	desk  *gameday.Desk
+}
+
+func (d *dayRun) do(ctx context.Context) error {
+	if d.in.Day.Spec.Load != nil || len(d.in.subs) > 0 {
+		var err error
+		if d.k6, err = d.findK6(d.f.k6); err != nil {
+			return err
+		}
+	}
+	people, _ := gameday.Approvals(d.plan.Hash(), d.facts.Signatures, d.facts.Approvers)
+	w, err := record.Create(d.dir, d.header())
+	if err != nil {
+		return err
+	}
+	if err := d.keep(); err != nil {
+		return errors.Join(err, w.Close(record.End{Reason: record.EndError, Error: err.Error()}))
+	}
+	release, err := inject.Lock(d.stateDir(), d.dir)
+	if err != nil {
+		return err
+	}
+	journal, err := inject.OpenJournal(filepath.Join(d.dir, "undo.ndjson"))
+	if err != nil {
+		return errors.Join(err, release())
+	}
+	stop, err := d.serve()
+	if err != nil {
+		return errors.Join(err, journal.Close(), release())
+	}
+	stopTerminal := d.follow(d.dir, d.plan.Day, spec.Phases{}, false)
+	stopKeys := d.keys()
+	end, runErr := gameday.Run(ctx, d.config(ctx, w, journal, people))
+	stopKeys()
+	stopTerminal()
+	err = errors.Join(runErr, journal.Close(), d.conclude(end), stop())
+	open, readErr := inject.ReadJournal(filepath.Join(d.dir, "undo.ndjson"))
+	if err = errors.Join(err, readErr); len(open) == 0 && len(end.Dirty) == 0 && readErr == nil {
+		err = errors.Join(err, release())
+	} else {
+		d.shout(end, open)
+	}
+	if err != nil {
+		return err
+	}
+	return exitWith(dayCode(end))
+}
+
+func dayCode(end record.End) int {
+	if len(end.Dirty) > 0 {
+		return ExitDirty
+	}
+	return map[string]int{
+		record.EndDone: ExitPass, record.EndAborted: ExitAborted, record.EndInterrupted: ExitInterrupted, record.EndNotSteady: ExitInconclusive,
+	}[end.Reason] + map[bool]int{true: ExitError}[end.Reason == record.EndError]
+}
+
+// shout says what is left, and the exact command that undoes it.
+func (d *dayRun) shout(end record.End, open []inject.Line) {
+	fmt.Fprintln(d.Stderr, "\n!!! NOT HEALED. This is still broken:")
+	for _, l := range open {
+		fmt.Fprintf(d.Stderr, "!!!   fault %s: %s on %s\n", l.ID, l.Kind, l.On)
+	}
+	for _, l := range end.Dirty {
+		fmt.Fprintf(d.Stderr, "!!!   %s\n", l)
+	}
+	fmt.Fprintf(d.Stderr, "!!! Run this now, and again until it says that nothing is left broken:\n!!!   %s\n", d.healCommand())
+}
+
+// healCommand undoes from any terminal of this machine what a run left.
+func (a *app) healCommand() string {
+	return "SQUALL_STATE=" + shellQuote(a.stateDir()) + " " + strings.Join(a.Self, " ") + " heal"
+}
+
+func (d *dayRun) header() record.Header {
+	title := d.plan.Title
+	if d.f.dryRun {
+		title = strings.TrimSpace(title + " (rehearsal)")
+	}
+	in := &input{files: d.in.files}
+	return record.Header{
+		Run: filepath.Base(d.dir), Scenario: d.plan.Day, Title: title, Hypothesis: strings.Join(d.plan.Objectives, "; "),
+		File: d.plan.File, Input: in.kept(d.plan.File), System: in.kept(d.in.System.File), PlanHash: d.plan.Hash(), Seed: d.plan.Seed,
+		Started: time.Now(), Switches: d.plan.Switches, Rerun: "squall gameday plan " + shellQuote(d.plan.File), Versions: versions(),
+	}
+}
+
+// keep copies plan, approvals and inputs into the run directory.
+func (d *dayRun) keep() error {
+	in := &input{files: d.in.files, plan: d.in.Live}
+	if err := in.keep(d.dir); err != nil {
+		return err
+	}
+	errs := []error{os.WriteFile(filepath.Join(d.dir, "plan.json"), d.plan.Encode(), 0o644)}
+	for name, sig := range d.facts.Signatures {
+		errs = append(errs, os.WriteFile(filepath.Join(d.dir, name), sig, 0o644))
+	}
+	return errors.Join(errs...)
+}
+
+func (d *dayRun) config(ctx context.Context, w *record.Writer, journal *inject.Journal, people []string) gameday.Config {
+	env := d.day().environment("")
+	mirror(ctx, env, journal)
+	cfg := gameday.Config{
+		Compiled: d.in.Compiled, Record: w, Journal: journal, Registry: d.registry(), K6: d.k6, Owner: ownerOf(d.dir), Lease: lease,
+		Desk: d.desk, Approved: people, Env: env,
+		Heal: func(ctx context.Context) error {
+			return inject.Heal(ctx, filepath.Join(d.dir, "undo.ndjson"), faults.Builtin(), d.findTarget(ctx), func(string) {})
+		},
+	}
+	if l := d.in.Day.Spec.Load; l != nil {
+		in := &input{files: d.in.files}
+		cfg.Script = filepath.Join(d.dir, "input", filepath.FromSlash(in.kept(beside(d.in.Day.File, l.Script))))
+	}
+	cfg.Scenario = func(ctx context.Context, id string, sub *gameday.Sub, env targets.Environment) (gameday.ScenarioEnd, error) {
+		return d.scenario(ctx, id, env, journal, cfg.Heal)
+	}
+	return cfg
+}
+
+func (d *dayRun) registry() faults.Registry {
+	if d.f.dryRun {
+		return gameday.Rehearsal(faults.Builtin())
+	}
+	return faults.Builtin()
+}
+
+// day is the whole day as a run, for what a day has in common with one.
+func (d *dayRun) day() *oneRun {
+	return &oneRun{app: d.app, in: &input{system: d.in.System, plan: d.in.merged()}, dir: d.dir}
+}
+
+// scenario runs a step that is one, in a run directory of its own. Its intents
+// stand in the day's journal: one heal finds them all.
+func (d *dayRun) scenario(ctx context.Context, id string, env targets.Environment, journal *inject.Journal, heal func(context.Context) error) (gameday.ScenarioEnd, error) {
+	rel := filepath.Join("steps", id)
+	r := &oneRun{app: d.app, in: d.in.subs[id], dir: filepath.Join(d.dir, rel), name: id, k6: d.k6, lines: new(sync.Mutex)}
+	out := gameday.ScenarioEnd{Dir: rel}
+	w, err := record.Create(r.dir, r.header())
+	if err == nil {
+		err = r.prepare()
+	}
+	if err != nil {
+		return out, err
+	}
+	end, err := engine.Run(ctx, engine.Config{
+		Plan: r.in.plan, Scenario: r.in.scenario, System: r.in.system, Judge: r.in.judge(),
+		Env: env, Record: w, Journal: journal, Registry: d.registry(),
+		K6: r.k6, Script: filepath.Join(r.dir, "input", filepath.FromSlash(r.in.kept(r.in.script()))),
+		Owner: ownerOf(d.dir), Lease: lease, Heal: heal,
+	})
+	if err != nil {
+		return out, err
+	}
+	if _, err := r.conclude(ctx); err != nil {
+		return out, err
+	}
+	res, err := readResult(r.dir)
+	out.Verdict, out.Why, out.Dirty = string(res.Verdict), res.Sentence, end.Dirty
+	out.Aborted = end.Reason == record.EndAborted || end.Reason == record.EndInterrupted
+	return out, err
+}
+
+// conclude writes the report and says where it is.
+func (d *dayRun) conclude(end record.End) error {
+	err := d.writeDayReport(d.dir)
+	v, verifyErr := record.Verify(d.dir)
+	fmt.Fprintf(d.Stdout, "\n%s  %s%s\n", strings.ToUpper(end.Reason), d.plan.Day, strings.TrimSuffix(": "+end.Error, ": "))
+	fmt.Fprintf(d.Stdout, "  report   %s\n  record   %s, %d entries\n  head     %s (note it: squall gameday verify compares it)\n",
+		filepath.Join(d.dir, "report.html"), d.dir, v.Entries, v.Head)
+	return errors.Join(err, verifyErr)
+}
+
+// dayState lets other terminals find a day that goes on. It holds its token, so
+// it is its owner's alone.
+type dayState struct {
+	Dir   string `json:"dir"`
+	URL   string `json:"url"`
+	Token string `json:"token"`
+	PID   int    `json:"pid"`
+
+	Observer string `json:"observer"` // token of those who may only look
+}
+
+func (a *app) daysDir() string { return filepath.Join(a.stateDir(), "gamedays") }
+
+// serve starts the live page; the returned function ends it.
+func (d *dayRun) serve() (stop func() error, err error) {
+	events := live.New(d.dir, live.Options{Scenario: d.in.Day.Watched(false), System: d.in.System})
+	operator, observer := gameday.Token(), gameday.Token()
+	local, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	dir, err := filepath.Abs(d.dir)
+	if err != nil {
+		return nil, errors.Join(err, local.Close())
+	}
+	state := dayState{Dir: dir, URL: "http://" + local.Addr().String(), Token: operator, Observer: observer, PID: os.Getpid()}
+	base := gameday.ServerConfig{
+		Operator: operator, Observer: observer, Say: d.desk.Say, Day: d.page(), Events: events, Files: d.pageFiles(),
+	}
+	servers := []*gameday.Server{}
+	var wg sync.WaitGroup
+	start := func(cfg gameday.ServerConfig, l net.Listener, certs *tls.Config) {
+		s := gameday.NewServer(cfg)
+		servers = append(servers, s)
+		wg.Go(func() { _ = s.Serve(l, certs) })
+	}
+	localCfg := base
+	localCfg.Hosts = hostsOf(local.Addr().String())
+	start(localCfg, local, nil)
+	d.sayLink("live page", state.URL, operator)
+	d.sayLink("observers", state.URL, observer)
+	if d.f.listen != "" {
+		l, certs, err := d.public()
+		if err != nil {
+			return nil, errors.Join(err, local.Close())
+		}
+		public := base
+		public.Secure, public.Hosts = true, publicHosts(l.Addr().String(), certs)
+		start(public, l, certs)
+		d.sayLink("elsewhere", "https://"+public.Hosts[0], observer)
+	}
+	file := filepath.Join(d.daysDir(), ownerOf(d.dir)+".json")
+	if err := os.MkdirAll(d.daysDir(), 0o700); err != nil {
+		return nil, err
+	}
+	data, _ := json.Marshal(state)
+	if err := os.WriteFile(file, data, 0o600); err != nil {
+		return nil, err
+	}
+	return func() error {
+		events.Close()
+		for _, s := range servers {
+			_ = s.Close()
+		}
+		wg.Wait()
+		return os.Remove(file)
+	}, nil
+}
+
+// sayLink prints a link with its token to a person's terminal, and without it
+// where it may end in a log.
+func (d *dayRun) sayLink(what, url, token string) {
+	if d.TTY {
+		fmt.Fprintf(d.Stdout, "%-10s %s/#%s\n", what, url, token)
+	} else {
+		fmt.Fprintf(d.Stdout, "%-10s %s/ (squall gameday link tells its token)\n", what, url)
+	}
+}
+
+func hostsOf(addr string) []string {
+	_, port, _ := net.SplitHostPort(addr)
+	return []string{addr, net.JoinHostPort("localhost", port)}
+}
+
+// public listens where others can reach it, which wants TLS.
+func (d *dayRun) public() (net.Listener, *tls.Config, error) {
+	if d.f.cert == "" || d.f.key == "" {
+		return nil, nil, usage("--listen %s: a page that others can reach needs --tls-cert and --tls-key", d.f.listen)
+	}
+	cert, err := tls.LoadX509KeyPair(d.f.cert, d.f.key)
+	if err != nil {
+		return nil, nil, usage("--tls-cert: %v", err)
+	}
+	l, err := net.Listen("tcp", d.f.listen)
+	if err != nil {
+		return nil, nil, usage("--listen: %v", err)
+	}
+	return l, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}, nil
+}
+
+// publicHosts are the names that the certificate is for, each with the port.
+func publicHosts(addr string, certs *tls.Config) (hosts []string) {
+	_, port, _ := net.SplitHostPort(addr)
+	if leaf := certs.Certificates[0].Leaf; leaf != nil {
+		for _, name := range leaf.DNSNames {
+			hosts = append(hosts, net.JoinHostPort(name, port))
+		}
+		for _, ip := range leaf.IPAddresses {
+			hosts = append(hosts, net.JoinHostPort(ip.String(), port))
+		}
+	}
+	return append(hosts, addr)
+}
