@@ -3,161 +3,159 @@
 package bench
 
 import (
-	"context"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
-	"net/http/httptest"
+	"os"
 	"slices"
-	"sync"
+	"strings"
 	"testing"
-	"time"
 
-	toxiproxy "github.com/Shopify/toxiproxy/v2"
-	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/require"
-
-	"squall/faults/proxy"
 )
 
 const (
-	rounds   = 7 // interleaved; the median of the ratios counts
-	requests = 3000
-	callers  = 16
+	rounds    = 7 // interleaved; the median of the ratios counts
+	idleConns = 5000
+	edges     = 50
 )
 
-// arm is one way to the server.
-type arm struct {
-	name string
-	url  string
+func TestMain(m *testing.M) {
+	if upstream := os.Getenv(spliceUpstream); upstream != "" {
+		splice(upstream)
+		return
+	}
+	if addr := os.Getenv(serveAddress); addr != "" {
+		fmt.Fprintln(os.Stderr, serveWork(addr))
+		os.Exit(1)
+	}
+	if dir := os.Getenv(judgeRun); dir != "" {
+		if err := judgeSaved(dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
 }
 
-// BenchmarkKeepAlive compares requests per second over kept connections: ours
-// with and without its HTTP stage, a 40-line splice proxy, and stock Toxiproxy
-// 2.12, each without a fault, as a ratio to the splice proxy in the same round.
-func BenchmarkKeepAlive(b *testing.B) {
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		io.WriteString(w, "forty bytes of body, more or less, of it")
-	}))
-	defer srv.Close()
-	upstream := srv.Listener.Addr().String()
-	arms := []arm{
-		{"splice", "http://" + splice(b, upstream)},
-		{"squall-tcp", "http://" + ours(b, upstream, "tcp")},
-		{"squall-http", "http://" + ours(b, upstream, "http")},
-		{"toxiproxy", "http://" + stock(b, upstream)},
+// measures are what is driven through every arm in every round: units per
+// second of wall clock, and what a unit costs the proxy in CPU time.
+var measures = []struct {
+	name  string
+	unit  string
+	drive func(b *testing.B, addr string) (units float64)
+}{
+	{"bulk-1", "GB", func(b *testing.B, addr string) float64 { return bulk(b, addr, 1) }},
+	{"bulk-8", "GB", func(b *testing.B, addr string) float64 { return bulk(b, addr, 8) }},
+	{"connections", "connection", connections},
+	{"keep-alive", "request", requests},
+}
+
+// BenchmarkProxy compares the link proxy with a proxy of 40 lines that does
+// nothing but splice, with stock Toxiproxy 2.12 and with HAProxy, each a process
+// of its own: idle edges to splice, edges with a toxic to Toxiproxy with the
+// same toxic, in the same round. `make bench` sets SQUALL_BIN.
+func BenchmarkProxy(b *testing.B) {
+	arms := []*arm{
+		direct(b), spliceArm(b),
+		squallArm(b, "tcp", ""), squallArm(b, "http", ""), toxiproxyArm(b, ""),
 	}
-	ratios := map[string][]float64{}
+	for _, toxic := range []string{latency0, latency1, wide} {
+		arms = append(arms, squallArm(b, "tcp", toxic), toxiproxyArm(b, toxic))
+	}
+	if a := haproxyArm(b); a != nil {
+		arms = append(arms, a)
+	} else {
+		b.Log("haproxy is not installed: not compared")
+	}
+	got := map[string][]float64{} // "measure arm": by round
 	b.ResetTimer()
-	for range b.N {
-		for range rounds {
-			var base float64
+	for range b.N * rounds {
+		for _, m := range measures {
 			for _, a := range arms {
-				rate := drive(b, a.url)
-				if base == 0 {
-					base = rate
-				}
-				ratios[a.name] = append(ratios[a.name], rate/base)
+				rate, cost := a.measure(b, m.drive)
+				got[m.name+" "+a.name] = append(got[m.name+" "+a.name], rate)
+				got[m.name+" cpu "+a.name] = append(got[m.name+" cpu "+a.name], cost)
 			}
 		}
 	}
 	b.StopTimer()
 	b.ReportMetric(0, "ns/op") // an absolute time, of no use here
-	for _, a := range arms[1:] {
-		b.ReportMetric(median(ratios[a.name]), a.name+"/splice")
+	var table strings.Builder
+	for _, m := range measures {
+		for _, a := range arms {
+			base := "splice"
+			if name, toxic, ok := strings.Cut(a.name, "+"); ok && name == "squall-tcp" {
+				base = "toxiproxy+" + toxic
+			}
+			speed := ratio(got[m.name+" "+a.name], got[m.name+" "+base])
+			fmt.Fprintf(&table, "%-12s %-22s %6.2f x %-20s", m.name, a.name, speed, base)
+			if a.pid != 0 {
+				cpu := ratio(got[m.name+" cpu "+a.name], got[m.name+" cpu "+base])
+				fmt.Fprintf(&table, " CPU per %s %6.2f x", m.unit, cpu)
+			}
+			table.WriteByte('\n')
+			b.ReportMetric(speed, m.name+":"+a.name+"/"+base)
+		}
 	}
+	fmt.Printf("median of the ratios of %d rounds:\n%s", b.N*rounds, &table) // a benchmark logs ten lines at most
+}
+
+// BenchmarkProxyMemory says what a proxy keeps in memory for each of 5,000
+// connections that have made one request and are idle, and for 50 edges.
+func BenchmarkProxyMemory(b *testing.B) {
+	b.ReportMetric(0, "ns/op")
+	for range b.N {
+		for _, start := range []func() *arm{
+			func() *arm { return squallArm(b, "tcp", "") },
+			func() *arm { return squallArm(b, "http", "") },
+			func() *arm { return squallArm(b, "tcp", latency1) },
+			func() *arm { return toxiproxyArm(b, "") },
+			func() *arm { return toxiproxyArm(b, latency1) },
+			func() *arm { return haproxyArm(b) },
+		} {
+			a := start()
+			if a == nil {
+				b.Log("haproxy is not installed: not compared")
+				continue
+			}
+			before := rss(b, a.pid)
+			idle := openIdle(b, a.addr, idleConns)
+			b.ReportMetric(float64(rss(b, a.pid)-before)/idleConns/1000, a.name+"-kB/idle-connection")
+			for _, nc := range idle {
+				nc.Close()
+			}
+			a.stop()
+		}
+		for _, start := range []func() *arm{
+			func() *arm { return squallArm(b, "tcp", "") },
+			func() *arm { return toxiproxyArm(b, "") },
+		} {
+			a := start()
+			before := rss(b, a.pid)
+			for i := range edges {
+				a.addEdge(b, fmt.Sprintf("edge-%d", i))
+			}
+			b.ReportMetric(float64(rss(b, a.pid)-before)/1e6, fmt.Sprintf("%s-MB/%d-edges", a.name, edges))
+			a.stop()
+		}
+	}
+}
+
+// ratio is the median of the ratios by round.
+func ratio(xs, bases []float64) float64 {
+	var rs []float64
+	for i := range xs {
+		rs = append(rs, xs[i]/bases[i])
+	}
+	return median(rs)
 }
 
 func median(xs []float64) float64 {
-	slices.Sort(xs)
+	xs = slices.Sorted(slices.Values(xs))
 	return xs[len(xs)/2]
 }
 
-// drive makes the requests of one round and returns their rate per second.
-func drive(b *testing.B, url string) float64 {
-	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: callers}}
-	defer client.CloseIdleConnections()
-	begun := time.Now()
-	var wg sync.WaitGroup
-	errs := make(chan error, callers)
-	for range callers {
-		wg.Go(func() {
-			for range requests / callers {
-				res, err := client.Get(url)
-				if err != nil {
-					errs <- err
-					return
-				}
-				_, _ = io.Copy(io.Discard, res.Body)
-				res.Body.Close()
-				if res.StatusCode != http.StatusOK {
-					errs <- fmt.Errorf("%s: %s", url, res.Status)
-					return
-				}
-			}
-		})
-	}
-	wg.Wait()
-	close(errs)
-	for err := range errs {
-		require.NoError(b, err)
-	}
-	return requests / time.Since(begun).Seconds()
-}
-
-// ours is a link proxy without a stage.
-func ours(b *testing.B, upstream, protocol string) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(b, err)
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- proxy.NewServer(proxy.Options{}).Serve(ctx, l) }()
-	b.Cleanup(func() {
-		cancel()
-		require.NoError(b, <-done)
-	})
-	p, err := proxy.NewClient("http://"+l.Addr().String()).CreateProxy(ctx, proxy.Proxy{
-		Name: "edge", Listen: "127.0.0.1:0", Upstream: upstream, Enabled: true, Protocol: protocol,
-	})
-	require.NoError(b, err)
-	return p.Listen
-}
-
-// stock is Toxiproxy itself, without a toxic.
-func stock(b *testing.B, upstream string) string {
-	srv := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
-	p := toxiproxy.NewProxy(srv, "edge", "127.0.0.1:0", upstream)
-	require.NoError(b, srv.Collection.Add(p, true))
-	b.Cleanup(p.Stop)
-	return p.Listen
-}
-
-// splice is the least a proxy can be: two copies, which the kernel splices.
-func splice(b *testing.B, upstream string) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(b, err)
-	b.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				u, err := net.Dial("tcp", upstream)
-				if err != nil {
-					return
-				}
-				defer u.Close()
-				go func() {
-					_, _ = io.Copy(u, c)
-					_ = u.(*net.TCPConn).CloseWrite()
-				}()
-				_, _ = io.Copy(c, u)
-			}()
-		}
-	}()
-	return l.Addr().String()
+// TestRatio keeps the arithmetic of the tables honest.
+func TestRatio(t *testing.T) {
+	require.Equal(t, 2.0, ratio([]float64{2, 9, 4, 1, 8}, []float64{1, 1, 2, 1, 4}))
 }
