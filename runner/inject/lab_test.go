@@ -13,6 +13,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -189,9 +190,9 @@ func (l *lab) changed(ctx context.Context) (string, error) {
 	return strings.Join(diff, "; "), nil
 }
 
-// quiet resets all connections and waits until no link has one: those of earlier
-// callers would count in a receipt, and a caller that hung up while packets were
-// lost leaves its connection half open.
+// quiet resets all connections and waits until no link has one, neither for the
+// proxy nor for the kernel: those of earlier callers would count in a receipt,
+// and what a caller closed while packets were lost the kernel goes on sending.
 func (l *lab) quiet(ctx context.Context) bool {
 	for key := range l.before {
 		name, is := strings.CutPrefix(key, "stages of ")
@@ -204,15 +205,34 @@ func (l *lab) quiet(ctx context.Context) bool {
 		}
 	}
 	live := regexp.MustCompile(`(?m)^squall_proxy_connections\{.*\} [1-9]`)
-	return until(ctx, 5*time.Second, func() bool {
+	sockets := l.socketsOfLinks()
+	return until(ctx, 20*time.Second, func() bool {
 		resp, err := http.Get(l.proxy + "/metrics")
 		if err != nil {
 			return false
 		}
 		defer resp.Body.Close()
 		text, err := io.ReadAll(resp.Body)
-		return err == nil && strings.Contains(string(text), "squall_proxy_connections{") && !live.Match(text)
+		if err != nil || !strings.Contains(string(text), "squall_proxy_connections{") || live.Match(text) {
+			return false
+		}
+		table, err := os.ReadFile("/proc/net/tcp")
+		return err == nil && !sockets.Match(table)
 	})
+}
+
+// socketsOfLinks matches a line of /proc/net/tcp that is a connection to the
+// client's links and may still send: neither 06, which has ended, nor 0A, which listens.
+func (l *lab) socketsOfLinks() *regexp.Regexp {
+	var ports []string
+	for _, addr := range l.env.ClientEnv() {
+		for _, port := range regexp.MustCompile(`127\.0\.0\.1:(\d+)`).FindAllStringSubmatch(addr, -1) {
+			n, _ := strconv.Atoi(port[1])
+			ports = append(ports, fmt.Sprintf("%04X", n))
+		}
+	}
+	port := "(?:" + strings.Join(ports, "|") + ")"
+	return regexp.MustCompile(`(?m)^ *\d+: (?:\w+:` + port + ` \w+:\w+|\w+:\w+ \w+:` + port + `) 0[1-5789BC]`)
 }
 
 // until asks again until it is so, or ctx or the time ends.
