@@ -36,6 +36,7 @@ import (
 
 	"squall/faults/proxy"
 	"squall/runner/targets/docker"
+	"squall/runner/targets/ports"
 	"squall/runner/verdict"
 )
 
@@ -136,17 +137,19 @@ func on(network *dockertest.Network) func(*dc.HostConfig) {
 	return func(c *dc.HostConfig) { c.NetworkMode = network.Network.Name }
 }
 
-func freePorts(n int) (ports []string, err error) {
+// freePorts are some that no other program is given while the container starts.
+func freePorts(n int) (free []string, err error) {
+	held := ports.New()
+	defer held.ReleaseAll()
 	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		addr, err := held.Take()
 		if err != nil {
 			return nil, err
 		}
-		defer func() { _ = l.Close() }() // all at the end, so that they differ
-		_, port, _ := net.SplitHostPort(l.Addr().String())
-		ports = append(ports, port)
+		_, port, _ := net.SplitHostPort(addr)
+		free = append(free, port)
 	}
-	return ports, nil
+	return free, nil
 }
 
 // Edge puts a proxy on "caller -> callee" and returns host:port to tell the

@@ -90,11 +90,8 @@ func newCluster(t *testing.T) *cluster {
 }
 
 func freePorts(t *testing.T, n int) (addrs []string) {
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		require.NoError(t, err)
-		defer l.Close()
-		addrs = append(addrs, l.Addr().String())
+	for _, port := range bustest.FreePorts(t, n) {
+		addrs = append(addrs, net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	}
 	return addrs
 }

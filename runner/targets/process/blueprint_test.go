@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"squall/runner/targets/ports"
 	"squall/scenarios/spec"
 )
 
@@ -128,10 +129,10 @@ func poolSystem(t *testing.T, switches ...spec.Choice) *spec.System {
 func drawPool(t *testing.T, switches ...spec.Choice) (bp *blueprint, byName map[string]launch) {
 	t.Helper()
 	sys := poolSystem(t, switches...)
-	p := newPorts()
-	defer p.releaseAll()
+	p := ports.New()
+	defer p.ReleaseAll()
 	at := site{id: "run-1", owner: "run", folder: "/state/run-1", self: []string{"/bin/squall"}}
-	require.NoError(t, p.place(sys, &at))
+	require.NoError(t, place(p, sys, &at))
 	bp, err := draw(sys, []string{"D1"}, at)
 	require.NoError(t, err)
 	byName = map[string]launch{}

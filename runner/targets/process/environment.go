@@ -16,6 +16,7 @@ import (
 
 	"squall/faults"
 	"squall/runner/targets"
+	"squall/runner/targets/ports"
 	"squall/scenarios/spec"
 )
 
@@ -81,13 +82,13 @@ func portTaken(err error) bool {
 }
 
 func (e *Environment) attempt(ctx context.Context) error {
-	ports := newPorts()
-	defer ports.releaseAll()
+	free := ports.New()
+	defer free.ReleaseAll()
 	at, err := e.site()
 	if err != nil {
 		return err
 	}
-	if err := ports.place(e.cfg.System, &at); err != nil {
+	if err := place(free, e.cfg.System, &at); err != nil {
 		return err
 	}
 	bp, err := e.blueprint(ctx, &at)
@@ -98,7 +99,7 @@ func (e *Environment) attempt(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.build(ctx, e.cfg, ports, at, e.events.put); err != nil {
+	if err := s.build(ctx, e.cfg, free, at, e.events.put); err != nil {
 		return errors.Join(err, s.end(context.WithoutCancel(ctx)))
 	}
 	e.setSession(s)

@@ -170,18 +170,6 @@ func family(pid int) []int {
 	return all
 }
 
-// ephemeralPorts is the range from which the kernel serves outgoing connections.
-func ephemeralPorts() (low, high int) {
-	text, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range")
-	if err == nil {
-		_, err = fmt.Sscan(string(text), &low, &high)
-	}
-	if err != nil {
-		return defaultEphemeralLow, defaultEphemeralHigh
-	}
-	return low, high
-}
-
 func readStat(pid int) (stat, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {

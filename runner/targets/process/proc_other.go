@@ -32,8 +32,6 @@ func signalExactly(faults.ProcessID, syscall.Signal) error { return errUnsupport
 
 func marked(string) []faults.ProcessID { return nil }
 
-func ephemeralPorts() (low, high int) { return defaultEphemeralLow, defaultEphemeralHigh }
-
 func cpuTime(int) time.Duration { return 0 }
 
 func family(pid int) []int { return []int{pid} }

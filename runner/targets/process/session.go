@@ -17,6 +17,7 @@ import (
 
 	"squall/faults/proxy"
 	"squall/runner/targets"
+	"squall/runner/targets/ports"
 )
 
 // session is the runner's side of one supervisor.
@@ -122,17 +123,17 @@ func (s *session) greet(ctx context.Context, o order, said *os.File) (greeting, 
 
 // build brings everything up under a supervisor that runs. It is the heartbeat
 // meanwhile, since the runner's begins only afterwards.
-func (s *session) build(ctx context.Context, cfg Config, ports *ports, at site, tell func(targets.Event)) error {
+func (s *session) build(ctx context.Context, cfg Config, free *ports.Held, at site, tell func(targets.Event)) error {
 	if !cfg.Detached {
 		if err := s.follow(ctx, tell); err != nil {
 			return err
 		}
 		defer s.beat(ctx, cfg.Owner, cfg.Lease)()
 	}
-	ports.release(at.api)
+	free.Release(at.api)
 	if at.composed != nil {
 		for _, l := range s.world.bp.Links {
-			ports.release(l.Tells)
+			free.Release(l.Tells)
 		}
 		if err := at.composed.create(ctx); err != nil {
 			return err
@@ -147,20 +148,20 @@ func (s *session) build(ctx context.Context, cfg Config, ports *ports, at site, 
 		}
 	}
 	if s.world.bp.Disk != nil {
-		ports.release(at.disk)
+		free.Release(at.disk)
 		if err := s.world.ctl.start(ctx, diskName); err != nil {
 			return err
 		}
 	}
 	for _, l := range s.world.bp.Links {
-		ports.release(l.Listen)
+		free.Release(l.Listen)
 		if err := s.world.makeLink(ctx, l); err != nil {
 			return err
 		}
 	}
 	return s.startServices(ctx, func(name string) {
 		for _, port := range cfg.System.Spec.Services[name].Ports {
-			ports.release(at.services[name+"."+port])
+			free.Release(at.services[name+"."+port])
 		}
 	})
 }

@@ -2,6 +2,7 @@
 package bustest
 
 import (
+	"math/rand/v2"
 	"net"
 	"net/url"
 	"path/filepath"
@@ -15,7 +16,8 @@ import (
 )
 
 // startTimeout bounds how long servers may take to serve JetStream.
-const startTimeout = 20 * time.Second
+// Elections take seconds, and more of them where votes are split.
+const startTimeout = time.Minute
 
 // Start runs one server until the test ends and returns its URL. Streams on it
 // have one replica.
@@ -37,7 +39,7 @@ type Cluster struct {
 // StartCluster runs three servers until the test ends.
 func StartCluster(t testing.TB) *Cluster {
 	c := &Cluster{t: t}
-	ports := freePorts(t, 6)
+	ports := FreePorts(t, 6)
 	var routes []*url.URL
 	for _, port := range ports[:3] {
 		routes = append(routes, &url.URL{Scheme: "nats", Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(port))})
@@ -121,15 +123,23 @@ func start(t testing.TB, o *server.Options) *server.Server {
 	return s
 }
 
-// freePorts are ports that nobody listened on just now. The nodes of a cluster
-// must know each other's before they start.
-func freePorts(t testing.TB, n int) []int {
-	var ports []int
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		require.NoError(t, err)
+// FreePorts are n ports of 127.0.0.1 that nobody listened on just now, for
+// servers that must know each other's before they start. They lie below those
+// that the kernel gives to connections: none takes one meanwhile.
+func FreePorts(t testing.TB, n int) []int {
+	const lowest, ephemeral, tries = 10000, 32768, 200
+	var free []int
+	for range tries {
+		port := lowest + rand.IntN(ephemeral-lowest)
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err != nil {
+			continue
+		}
 		defer l.Close()
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+		if free = append(free, port); len(free) == n {
+			return free
+		}
 	}
-	return ports
+	require.Fail(t, "no free ports")
+	return nil
 }

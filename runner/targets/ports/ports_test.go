@@ -1,4 +1,4 @@
-package process
+package ports
 
 import (
 	"net"
@@ -24,11 +24,11 @@ func TestPortRange(t *testing.T) {
 }
 
 func TestPortsAreHeldUntilReleased(t *testing.T) {
-	p := newPorts()
-	defer p.releaseAll()
+	p := New()
+	defer p.ReleaseAll()
 	seen := map[string]bool{}
 	for range 20 {
-		addr, err := p.take()
+		addr, err := p.Take()
 		require.NoError(t, err)
 		require.False(t, seen[addr])
 		seen[addr] = true
@@ -39,7 +39,7 @@ func TestPortsAreHeldUntilReleased(t *testing.T) {
 		}
 		_, err = net.Listen("tcp", addr)
 		require.Error(t, err, "held")
-		p.release(addr)
+		p.Release(addr)
 		l, err := net.Listen("tcp", addr)
 		require.NoError(t, err)
 		require.NoError(t, l.Close())
