@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"squall/runner/record"
 	"squall/scenarios/spec"
 )
 
@@ -77,22 +78,55 @@ func others(findings []Finding, worst int) int {
 
 // passed says what held, what it held against, and how long recovery took.
 func passed(v *View, sc *spec.Scenario, r Result) string {
-	var against []string
-	for _, x := range sc.Spec.Faults {
-		_, receipt := lifecycle(v.Run, x.ID)
-		against = append(against, fmt.Sprintf("%s hit %s (%s affected)", x.Kind, x.On, affected(receipt)))
-	}
-	for _, x := range sc.Spec.Steps {
-		against = append(against, "step "+x.ID+" was done")
-	}
-	for _, x := range sc.Spec.Load.Stages {
-		against = append(against, "the load was "+x.Arrival.String())
-	}
-	s := fmt.Sprintf("%q held while %s", strings.TrimSuffix(strings.TrimSpace(sc.Spec.Hypothesis), "."), strings.Join(against, " and "))
+	s := fmt.Sprintf("%q held while %s", strings.TrimSuffix(strings.TrimSpace(sc.Spec.Hypothesis), "."), list(attacks(v, sc)))
 	for _, f := range r.Findings {
 		if f.Kind == "recovery" {
 			return s + "; " + f.Measured
 		}
 	}
 	return s
+}
+
+// attacks are what was done to the system: faults of one kind on one target count
+// as one thing done several times.
+func attacks(v *View, sc *spec.Scenario) (all []string) {
+	type same struct{ kind, on string }
+	times, receipts := map[same]int{}, map[same]record.Receipt{}
+	var order []same
+	for _, x := range sc.Spec.Faults {
+		k := same{x.Kind, x.On}
+		if times[k] == 0 {
+			order = append(order, k)
+		}
+		_, receipt := lifecycle(v.Run, x.ID)
+		receipt.Hits += receipts[k].Hits
+		times[k], receipts[k] = times[k]+1, receipt
+	}
+	for _, k := range order {
+		text := k.kind + " hit " + k.on
+		if n := times[k]; n > 1 {
+			text += fmt.Sprintf(" %d times", n)
+		}
+		all = append(all, fmt.Sprintf("%s (%s affected)", text, affected(receipts[k])))
+	}
+	for _, x := range sc.Spec.Steps {
+		all = append(all, "step "+x.ID+" was done")
+	}
+	var rates []string
+	for _, x := range sc.Spec.Load.Stages {
+		rates = append(rates, x.Arrival.String())
+	}
+	if len(rates) > 0 {
+		all = append(all, "the load went to "+list(rates))
+	}
+	return all
+}
+
+// list is how a sentence names several things.
+func list(all []string) string {
+	if len(all) < 2 {
+		return strings.Join(all, "")
+	}
+	last := len(all) - 1
+	return strings.Join(all[:last], ", ") + " and " + all[last]
 }

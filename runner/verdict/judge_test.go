@@ -104,6 +104,16 @@ func TestSentences(t *testing.T) {
 	}
 	say("pass", still, newWorld())
 	say("pass with recovery", "{id: x, recovery: {slo: checkout, within: 5s}}", newWorld())
+	again := newWorld()
+	for _, id := range []string{"again", "dead"} {
+		kind, on := "net-latency", edge
+		if id == "dead" {
+			kind, on = "proc-kill", "payments"
+		}
+		again.events = append(again.events, faultEvents(id, kind, on, record.Receipt{Hits: 1, Unit: "requests"})...)
+	}
+	text := strings.Replace(scenarioText("", still, ""), "  steady:", "    - {id: again, kind: net-latency, on: payments -> psp-primary}\n    - {id: dead, kind: proc-kill, on: payments}\n  steady:", 1)
+	fmt.Fprintf(&b, "pass, the same fault twice\n    %s\n", judge(t, parse(t, text), again).Sentence)
 	say("fail", "{id: opens, breaker: {edge: payments -> psp-primary, opensWithin: 3s}}", newWorld())
 	say("two fail", "{id: x, slo: checkout}\n    - {id: opens, breaker: {edge: payments -> psp-primary}}", failing(5))
 	say("never bit", still, func() *world {
