@@ -33,7 +33,7 @@ func TestFlapGoesDownAndUpByItself(t *testing.T) {
 	r := newRig(t, "tcp", tcpServer(t, echo), Options{})
 	live := r.dial()
 	roundTrip(t, live, "before")
-	r.put("flap", flap(80*time.Millisecond, 60*time.Millisecond))
+	r.put("flap", flap(300*time.Millisecond, 300*time.Millisecond))
 	assert.True(t, r.refuses(), "it begins down")
 	_, err := live.Read(make([]byte, 1))
 	assert.ErrorIs(t, err, syscall.ECONNRESET)
