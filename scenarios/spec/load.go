@@ -62,6 +62,9 @@ func ParseSystem(file string, src []byte) (*System, Problems) {
 func decodeRoot(file string, src []byte, into any, prepare func(file string, root *yaml.Node) Problems) (*yaml.Node, *decoder) {
 	d := &decoder{file: file}
 	root, ps := parseOne(file, src)
+	if len(ps) == 0 {
+		ps = d.otherKind(root, reflect.TypeOf(into).Elem().Name())
+	}
 	if len(ps) == 0 && prepare != nil {
 		ps = prepare(file, root)
 	}
@@ -71,4 +74,23 @@ func decodeRoot(file string, src []byte, into any, prepare func(file string, roo
 	}
 	d.value(reflect.ValueOf(into).Elem(), root, "")
 	return root, d
+}
+
+// checkedBy says what to do with a file of each kind.
+var checkedBy = map[string]string{
+	"Scenario": "squall validate", "System": "squall doctor --system", "GameDay": "squall gameday plan",
+}
+
+// otherKind refuses a file of another kind, of which nothing else is worth saying.
+func (d *decoder) otherKind(root *yaml.Node, want string) Problems {
+	if root.Kind != yaml.MappingNode {
+		return nil
+	}
+	for _, e := range entries(root) {
+		found := resolve(e.value)
+		if by := checkedBy[found.Value]; e.key.Value == "kind" && by != "" && found.Value != want {
+			return Problems{{Pos: d.pos(found), Msg: "this is a " + found.Value + ", not a " + want + ": " + by + " checks it"}}
+		}
+	}
+	return nil
 }
