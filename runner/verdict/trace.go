@@ -42,7 +42,7 @@ type traceCheck struct {
 
 // shownInSpan is a kind of span that a trace must have.
 type shownInSpan struct {
-	Service string            `yaml:"service" doc:"Service that the span is of."`
+	Service string            `yaml:"service" doc:"Service that the span is of, or one instance of it, by the names that the traces carry: payments, payments-2."`
 	Name    string            `yaml:"name" doc:"Name of the span; a trailing * stands for any rest."`
 	Kind    string            `yaml:"kind" doc:"server, client, producer, consumer or internal."`
 	Attrs   map[string]string `yaml:"attrs" doc:"Attributes of the span and their values; a trailing * stands for any rest."`
@@ -160,7 +160,7 @@ func (w shownInSpan) count(spans []*record.TraceSpan) (n int) {
 }
 
 func (w shownInSpan) matches(s *record.TraceSpan) bool {
-	if w.Service != "" && s.Service != w.Service || w.Kind != "" && s.Kind != w.Kind || w.Error && !s.Error || w.Name != "" && !matchText(w.Name, s.Name) {
+	if w.Service != "" && s.Service != w.Service && s.Instance != w.Service || w.Kind != "" && s.Kind != w.Kind || w.Error && !s.Error || w.Name != "" && !matchText(w.Name, s.Name) {
 		return false
 	}
 	for key, want := range w.Attrs {

@@ -29,7 +29,7 @@ func TestTrace(t *testing.T) {
 					traced--
 					spans = append(spans, edit(x.Trace, []record.TraceSpan{
 						{Trace: x.Trace, ID: id + "a", Parent: id + "-of-the-load", Service: "payments", Name: "POST /charges", Kind: "server", Events: []record.TraceEvent{{Name: "fallback"}}},
-						{Trace: x.Trace, ID: id + "b", Parent: id + "a", Service: "payments", Name: "POST psp", Kind: "client", Error: true, Attrs: map[string]string{"edge": "payments -> psp-primary"}},
+						{Trace: x.Trace, ID: id + "b", Parent: id + "a", Service: "payments", Instance: "payments-2", Name: "POST psp", Kind: "client", Error: true, Attrs: map[string]string{"edge": "payments -> psp-primary"}},
 					})...)
 				}
 			}
@@ -53,6 +53,8 @@ func TestTrace(t *testing.T) {
 		{"no failure in it", told(40, 40, func(_ string, s []record.TraceSpan) []record.TraceSpan { s[1].Error = false; return s }), expect, verdict.Fail, "0 times a span of payments"},
 		{"a broken tree", told(40, 40, func(_ string, s []record.TraceSpan) []record.TraceSpan { s[1].Parent = "lost"; return s }), expect, verdict.Fail, "the parent of POST psp of payments is missing"},
 		{"attempts", told(40, 40, as), `{id: x, trace: {edge: payments -> psp-primary, shows: [{kind: client, times: 2}]}}`, verdict.Fail, "1 times a span kind client, not 2"},
+		{"one instance", told(40, 40, as), `{id: x, trace: {edge: payments -> psp-primary, shows: [{service: payments-2, kind: client}]}}`, verdict.Pass, ""},
+		{"another instance", told(40, 40, as), `{id: x, trace: {edge: payments -> psp-primary, shows: [{service: payments-1, kind: client}]}}`, verdict.Fail, "0 times a span of payments-1"},
 		{"a share", told(40, 30, as), `{id: x, trace: {edge: payments -> psp-primary, shows: [{service: payments}]}, atLeast: 70%}`, verdict.Pass, ""},
 		{"other paths", told(40, 40, as), `{id: x, trace: {edge: payments -> psp-primary, path: /voids, shows: [{service: payments}]}}`, verdict.Inconclusive, "0 failed requests with a trace"},
 		{"few", told(9, 9, as), expect, verdict.Inconclusive, "9 failed requests with a trace on payments -> psp-primary, 10 are needed"},
