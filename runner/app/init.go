@@ -2,6 +2,7 @@ package app
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"maps"
 	"os"
@@ -173,7 +174,7 @@ func (a *app) begin(p scaffold.Project, dir string) error {
 
 func schemas() (map[string][]byte, error) {
 	out := map[string][]byte{}
-	for file, kind := range map[string]string{"scenario.json": "Scenario", "system.json": "System"} {
+	for file, kind := range map[string]string{"scenario.json": "Scenario", "system.json": "System", "gameday.json": "GameDay"} {
 		text, err := spec.Schema(kind, faultParams(), checkParams())
 		if err != nil {
 			return nil, err
@@ -191,7 +192,7 @@ func (a *app) newCmd() *cobra.Command {
 		Short: "Write a scenario from a template for your system (squall list templates)",
 		Long: `Writes NAME.yaml from a template, filled in with names of the system file: the first
 call between two services, the first SLO. It is valid as it is, and meant to be edited;
-lines that only you can fill in say "yours".
+lines that only you can fill in say "yours". The template playbook makes a game day.
 
   squall new breaker stock-slow --edge 'orders -> stock'`,
 		Args: cobra.ExactArgs(2),
@@ -206,20 +207,24 @@ lines that only you can fill in say "yours".
 			return names, cobra.ShellCompDirectiveNoFileComp
 		},
 		RunE: func(_ *cobra.Command, args []string) error {
-			file := filepath.Join(to, args[1]+".yaml")
+			row, err := scaffold.Find(args[0])
+			if err != nil {
+				return usage("new: %v", err)
+			}
+			file := filepath.Join(cmp.Or(to, filepath.FromSlash(row.Folder())), args[1]+".yaml")
 			choice.Name = args[1]
-			text, err := newScenario(args[0], file, system, script, choice)
+			text, err := fillRow(row, file, system, script, choice)
 			if err != nil {
 				return err
 			}
 			if err := writeNew(file, text); err != nil {
 				return err
 			}
-			fmt.Fprintf(a.Stdout, "wrote %s\nnext: squall lint %s\n", file, file)
+			fmt.Fprintf(a.Stdout, "wrote %s\nnext: %s %s\n", file, row.Check(), file)
 			return nil
 		},
 	}
-	c.Flags().StringVar(&to, "to", filepath.Join(scaffold.Folder, "scenarios"), "folder of the scenario")
+	c.Flags().StringVar(&to, "to", "", "folder of the file (default squall/scenarios, of a game day squall/gamedays)")
 	c.Flags().StringVar(&system, "system", filepath.Join(scaffold.Folder, "system.yaml"), "system file")
 	c.Flags().StringVar(&script, "load", filepath.Join(scaffold.Folder, "load", "requests.js"), "load script")
 	switchFlag(c, &choice.Switches)
@@ -230,13 +235,13 @@ lines that only you can fill in say "yours".
 	return c
 }
 
-func newScenario(row, file, system, script string, choice scaffold.Choice) ([]byte, error) {
+func fillRow(row scaffold.Row, file, system, script string, choice scaffold.Choice) ([]byte, error) {
 	sys, problems := loadSystem(system, choices(choice.Switches))
 	if len(problems) > 0 {
 		return nil, exitError{code: ExitUsage, err: problems}
 	}
 	dir := filepath.Dir(file)
-	for to, from := range map[*string]string{&choice.System: system, &choice.Script: script, &choice.Schema: filepath.Join(filepath.Dir(system), "schema", "scenario.json")} {
+	for to, from := range map[*string]string{&choice.System: system, &choice.Script: script, &choice.Schema: filepath.Join(filepath.Dir(system), "schema")} {
 		rel, err := relative(dir, from)
 		if err != nil {
 			return nil, err
@@ -247,7 +252,7 @@ func newScenario(row, file, system, script string, choice scaffold.Choice) ([]by
 	if err != nil {
 		return nil, usage("new: %v", err)
 	}
-	text, err := scaffold.Scenario(row, choice)
+	text, err := row.Fill(choice)
 	if err != nil {
 		return nil, usage("new: %v", err)
 	}

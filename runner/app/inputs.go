@@ -117,7 +117,7 @@ func scenariosBelow(root string) ([]string, error) {
 		}
 		if d.IsDir() && p != root {
 			switch d.Name() {
-			case "drafts", "gamedays", "load", "regress", "spec", "systems", "testdata":
+			case "gamedays", "load", "regress", "spec", "systems", "testdata":
 				return filepath.SkipDir
 			}
 		}

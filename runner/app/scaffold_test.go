@@ -15,11 +15,11 @@ import (
 	"squall/runner/scaffold"
 )
 
-// systems are the resilience systems that squall can judge; what is no template
-// is a game day, a pipeline (squall init) or a sweep.
+// systems are the resilience systems that squall can judge. Each has a template
+// and, as a tag, a scenario or game day of the shop.
 const systems = `gateway registry breaker retry timeout bulkhead bus schema dlq ttl saga outbox cqrs event-store
 database db-failover failover cache fallback shedding batch canary blue-green rolling autoscale migration mesh-policy
-tracing metrics health logs`
+tracing metrics health logs playbook pipeline capacity`
 
 // What a template makes of a real system is valid, and lint finds nothing in it.
 func TestEveryTemplateIsAGoodScenario(t *testing.T) {
@@ -36,15 +36,42 @@ func TestEveryTemplateIsAGoodScenario(t *testing.T) {
 		if strings.HasPrefix(row, "db") || row == "database" {
 			args = append(args, "--switch", "postgres")
 		}
-		code, _, said := command(t, args...)
+		code, stdout, said := command(t, args...)
 		if row == "tracing" && strings.Contains(said, "needs traces") {
 			continue // of a system that exports none, it says so
 		}
 		require.Equal(t, app.ExitPass, code, said)
+		if strings.Contains(stdout, "next: squall gameday plan ") {
+			day := filepath.Join(to, "t-"+row+".yaml")
+			code, _, said := command(t, "gameday", "plan", day, "-f", filepath.Join(t.TempDir(), "plan.json"))
+			require.Equal(t, app.ExitPass, code, said)
+			require.NoError(t, os.Remove(day)) // lint reads scenarios only
+		}
 	}
 	code, stdout, said := command(t, "lint", to)
 	assert.Equal(t, app.ExitPass, code, said)
-	assert.GreaterOrEqual(t, strings.Count(stdout, ": ok: "), len(rows)-1)
+	assert.GreaterOrEqual(t, strings.Count(stdout, ": ok: "), len(rows)-2)
+}
+
+// The library has an example for each of the systems.
+func TestEverySystemHasAScenario(t *testing.T) {
+	tagged := map[string][]string{}
+	files, err := filepath.Glob("../../scenarios/*/*.yaml")
+	require.NoError(t, err)
+	for _, file := range files {
+		var doc struct {
+			Metadata struct{ Tags []string }
+		}
+		src, err := os.ReadFile(file)
+		require.NoError(t, err)
+		require.NoError(t, yaml.Unmarshal(src, &doc), file)
+		for _, tag := range doc.Metadata.Tags {
+			tagged[tag] = append(tagged[tag], file)
+		}
+	}
+	for _, row := range strings.Fields(systems) {
+		assert.NotEmpty(t, tagged[row], row)
+	}
 }
 
 // A project of three services is whole at once: everything that init writes is
@@ -59,7 +86,7 @@ func TestInit(t *testing.T) {
 	code, stdout, said := command(t, flags...)
 	require.Equal(t, app.ExitPass, code, said)
 	for _, file := range []string{"squall/system.yaml", "squall/slo/requests.yaml", "squall/load/requests.js", "squall/schema/scenario.json",
-		"squall/schema/system.json", "squall/scenarios/first.yaml", ".vscode/settings.json", ".github/workflows/squall.yml"} {
+		"squall/schema/system.json", "squall/schema/gameday.json", "squall/scenarios/first.yaml", ".vscode/settings.json", ".github/workflows/squall.yml"} {
 		assert.FileExists(t, file)
 		assert.Contains(t, stdout, "wrote "+file+"\n")
 	}
@@ -87,7 +114,7 @@ func TestInit(t *testing.T) {
 	require.NoError(t, os.WriteFile(".github/workflows/squall.yml", mine, 0o600))
 	code, stdout, _ = command(t, flags...)
 	assert.Equal(t, app.ExitPass, code)
-	assert.Equal(t, 8, strings.Count(stdout, "kept  "))
+	assert.Equal(t, 9, strings.Count(stdout, "kept  "))
 	kept, err := os.ReadFile(".github/workflows/squall.yml")
 	require.NoError(t, err)
 	assert.Equal(t, mine, kept)

@@ -14,7 +14,7 @@ type Choice struct {
 	Name   string // of the scenario
 	System string // system file, relative to the scenario
 	Script string // likewise
-	Schema string // JSON Schema of scenarios, likewise
+	Schema string // folder of the JSON Schemas, likewise
 
 	Edge   string // the HTTP call that is broken: orders -> payments
 	Client string // the edge that the load goes through: client -> gateway

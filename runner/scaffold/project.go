@@ -40,7 +40,7 @@ type Project struct {
 	Calls    []Call
 	Compose  []string          // compose files, relative to the folder of the project; empty: local processes
 	CI       string            // key of CI
-	Schemas  map[string][]byte // scenario.json, system.json
+	Schemas  map[string][]byte // scenario.json, system.json, gameday.json
 }
 
 // Service is a service and how it is started.
@@ -176,11 +176,15 @@ func (p Project) first(folder string) ([]byte, error) {
 	if len(problems) > 0 {
 		return nil, problems
 	}
-	c, err := Choice{Name: "first", System: "../system.yaml", Script: "../load/requests.js", Schema: "../schema/scenario.json"}.Choose(sys)
+	c, err := Choice{Name: "first", System: "../system.yaml", Script: "../load/requests.js", Schema: "../schema"}.Choose(sys)
 	if err != nil {
 		return nil, err
 	}
-	return Scenario("timeout", c)
+	r, err := Find("timeout")
+	if err != nil {
+		return nil, err
+	}
+	return r.Fill(c)
 }
 
 // system is the text of the system file. Names, commands and variables are what
@@ -232,7 +236,7 @@ func (p Project) composed(b *strings.Builder) {
 		}
 		fmt.Fprintf(b, "\n      at: %s\n      port: %s\n", inline(s.At), sorted(s.At)[0])
 		if s.Ready != "" {
-			fmt.Fprintf(b, "      ready: {http: %s}\n", inline(s.Ready))
+			fmt.Fprintf(b, "      ready: {http: %s, within: 60s}\n", inline(s.Ready))
 		}
 	}
 }

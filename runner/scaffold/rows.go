@@ -25,9 +25,29 @@ type Row struct {
 	Title      string   `yaml:"title"`
 	Why        string   `yaml:"why"`
 	Hypothesis string   `yaml:"hypothesis"`
+	Stages     []string `yaml:"stages"` // of the load; it is steady without
+	Phases     string   `yaml:"phases"`
 	Faults     []string `yaml:"faults"`
 	Steps      []string `yaml:"steps"`
 	Expect     []string `yaml:"expect"`
+	Day        string   `yaml:"day"` // a game day instead, but for what every file has
+}
+
+// Folder is where a project keeps what a template makes, and Check the command
+// that says whether it is right.
+func (r Row) Folder() string {
+	if r.Day != "" {
+		return Folder + "/gamedays"
+	}
+	return Folder + "/scenarios"
+}
+
+// Check is the command that looks at what a template made.
+func (r Row) Check() string {
+	if r.Day != "" {
+		return "squall gameday plan"
+	}
+	return "squall lint"
 }
 
 // Rows are all templates, in the order of the file.
@@ -39,8 +59,8 @@ func Rows() []Row {
 	return rows
 }
 
-// Scenario is the text of a scenario made from a template for a system.
-func Scenario(row string, c Choice) ([]byte, error) {
+// Find returns the template of that name.
+func Find(row string) (Row, error) {
 	rows := Rows()
 	i := slices.IndexFunc(rows, func(r Row) bool { return r.Name == row })
 	if i < 0 {
@@ -48,16 +68,24 @@ func Scenario(row string, c Choice) ([]byte, error) {
 		for i, r := range rows {
 			names[i] = r.Name
 		}
-		return nil, fmt.Errorf("no template %q%s, there are: %s", row, didYouMean(row, names), strings.Join(names, ", "))
+		return Row{}, fmt.Errorf("no template %q%s, there are: %s", row, didYouMean(row, names), strings.Join(names, ", "))
 	}
-	r := rows[i]
+	return rows[i], nil
+}
+
+// Fill is the text of the file that the template makes for a system.
+func (r Row) Fill(c Choice) ([]byte, error) {
 	if err := c.has(r.Needs); err != nil {
-		return nil, fmt.Errorf("template %s: %w", row, err)
+		return nil, fmt.Errorf("template %s: %w", r.Name, err)
 	}
 	if strings.Contains(strings.Join(r.Expect, ""), ".Queue") && c.Queue == "" {
-		return nil, fmt.Errorf("template %s: needs the ledger source that lists the dead letters: --queue NAME, after it was declared under ledger in %s", row, c.System)
+		return nil, fmt.Errorf("template %s: needs the ledger source that lists the dead letters: --queue NAME, after it was declared under ledger in %s", r.Name, c.System)
 	}
-	text, err := fill(scenarioText, map[string]any{"Row": r, "C": c})
+	form := scenarioText
+	if r.Day != "" {
+		form = dayText
+	}
+	text, err := fill(form, map[string]any{"Row": r, "C": c})
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +113,7 @@ func fill(text string, data any) ([]byte, error) {
 	return []byte(strings.Join(lines, "")), nil
 }
 
-const scenarioText = `# yaml-language-server: $schema={{.C.Schema}}
+const scenarioText = `# yaml-language-server: $schema={{.C.Schema}}/scenario.json
 # {{.Row.Why}}
 apiVersion: squall/v1
 kind: Scenario
@@ -99,8 +127,8 @@ spec:
 {{- if .C.Switches}}
   switches: [{{range $i, $s := .C.Switches}}{{if $i}}, {{end}}{{$s}}{{end}}]
 {{- end}}
-  load: {script: {{.C.Script}}, arrival: 20/s}
-  phases: {baseline: 5s, fault: 10s, recovery: 15s}
+  load: {script: {{.C.Script}}, arrival: 20/s{{if .Row.Stages}}, stages: [{{range $i, $s := .Row.Stages}}{{if $i}}, {{end}}{{$s}}{{end}}]{{end}}}
+  phases: {{or .Row.Phases "{baseline: 5s, fault: 10s, recovery: 15s}"}}
 {{- if .Row.Faults}}
   faults:
 {{- range .Row.Faults}}
@@ -121,3 +149,21 @@ spec:
 {{- end}}
     - {id: recovers, recovery: {slo: {{.C.SLO}}, within: 10s, atLeast: 90%}}
 `
+
+const dayText = `# yaml-language-server: $schema={{.C.Schema}}/gameday.json
+# {{.Row.Why}}
+apiVersion: squall/v1
+kind: GameDay
+metadata:
+  name: {{.C.Name}}
+  title: {{.Row.Title}}
+  tags: [{{.Row.Name}}]
+spec:
+  system: {{.C.System}}
+{{- if .C.Switches}}
+  switches: [{{range $i, $s := .C.Switches}}{{if $i}}, {{end}}{{$s}}{{end}}]
+{{- end}}
+  load: {script: {{.C.Script}}, arrival: 20/s}
+  steady:
+    - {id: well-before, slo: {{.C.SLO}}, atLeast: 95%}
+{{.Row.Day}}`

@@ -53,19 +53,18 @@ spec:
   objectives: [{target: 0.99}]
 `
 
-const scriptText = `// Users come at a steady rate, whether or not the system keeps up (open model).
+const scriptText = `// Users come at the rate that the scenario asks for, whether or not the system keeps up (open model).
 import http from 'k6/http';
 import { operation } from 'k6/x/squall';
 
 export const options = {
   scenarios: {
     requests: {
-      executor: 'constant-arrival-rate',
-      rate: Math.round(Number(__ENV.SQUALL_ARRIVAL) * 60),
+      executor: 'ramping-arrival-rate',
       timeUnit: '1m',
-      duration: __ENV.SQUALL_DURATION,
+      stages: JSON.parse(__ENV.SQUALL_STAGES), // the scenario's arrival, and its stages
       // One virtual user per request under way; enough for some seconds of silence.
-      preAllocatedVUs: Math.ceil(Number(__ENV.SQUALL_ARRIVAL) * 7),
+      preAllocatedVUs: Math.ceil(Number(__ENV.SQUALL_PEAK) * 7),
       gracefulStop: '1s',
     },
   },
@@ -85,6 +84,7 @@ export default function () {
 const settingsText = `{
   "yaml.schemas": {
     "squall/schema/scenario.json": "squall/scenarios/**/*.yaml",
+    "squall/schema/gameday.json": "squall/gamedays/**/*.yaml",
     "squall/schema/system.json": "squall/system.yaml"
   }
 }
