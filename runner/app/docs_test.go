@@ -71,11 +71,15 @@ func pages(t *testing.T) []string {
 }
 
 // The commands of every page work, one after the other, in the project that the
-// tutorial begins. What would start a system is planned instead; TestTutorial,
-// of the end-to-end tests, starts it.
+// tutorial begins or, of a page about compose projects, beside a compose file.
+// What would start a system is planned instead, and what asks for a container
+// engine is left out: TestTutorial and TestComposeProject, of the end-to-end
+// tests, do all of it.
 func TestCommandsOfTheDocs(t *testing.T) {
 	begin := commands(t, "../../docs/tutorial.md")[0]
 	require.True(t, strings.HasPrefix(begin, "squall init"), begin)
+	project, err := os.ReadFile("../../docs/tutorial/docker-compose.yml")
+	require.NoError(t, err)
 	all := map[string][]string{}
 	for _, page := range pages(t) {
 		all[page] = commands(t, page)
@@ -84,13 +88,17 @@ func TestCommandsOfTheDocs(t *testing.T) {
 	for page, lines := range all {
 		t.Run(filepath.Base(page), func(t *testing.T) {
 			t.Chdir(t.TempDir())
-			if len(lines) > 0 && lines[0] != begin {
+			require.NoError(t, os.WriteFile("docker-compose.yml", project, 0o600))
+			if len(lines) > 0 && lines[0] != begin && !strings.Contains(lines[0], "--compose") {
 				lines = append([]string{begin}, lines...)
 			}
 			for _, line := range lines {
 				words := shellWords(line)[1:]
-				if words[0] == "run" {
+				switch words[0] {
+				case "run":
 					words = append(words, "--dry-run")
+				case "doctor":
+					continue
 				}
 				code, _, said := command(t, words...)
 				require.Equal(t, app.ExitPass, code, "%s\n%s", line, said)

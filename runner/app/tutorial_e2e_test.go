@@ -24,24 +24,48 @@ func TestTutorial(t *testing.T) {
 	out, err := program.CombinedOutput()
 	require.NoError(t, err, "%s", out)
 
-	var codes []int
-	for _, block := range blocks(t, "../../docs/tutorial.md", "sh")[:4] {
-		for _, line := range strings.Split(strings.ReplaceAll(block, "\\\n", " "), "\n") {
-			if line == "" {
-				continue
-			}
-			sh := exec.Command("bash", "-c", line)
-			sh.Dir = b.dir
-			sh.Env = append(os.Environ(), "SQUALL_STATE="+filepath.Join(b.dir, "state"), "NO_COLOR=1",
-				"PATH="+filepath.Join(b.repo, "bin")+":"+os.Getenv("PATH"))
-			out, err := sh.CombinedOutput()
-			if strings.HasPrefix(line, "squall run") {
-				codes = append(codes, exitCode(err))
-				continue
-			}
-			require.NoError(t, err, "%s\n%s", line, out)
-		}
-	}
-	assert.Equal(t, []int{app.ExitFail, app.ExitPass}, codes)
+	assert.Equal(t, []int{app.ExitFail, app.ExitPass}, b.follow(blocks(t, "../../docs/tutorial.md", "sh")[:4]))
 	b.nothingLeft()
+}
+
+// The same for the page on compose projects, with the services in containers.
+func TestComposeProject(t *testing.T) {
+	if exec.Command("docker", "info").Run() != nil {
+		t.Skip("there is no docker")
+	}
+	b := newBench(t)
+	for _, line := range []string{
+		"cp docs/tutorial/docker-compose.yml docs/tutorial/Dockerfile " + b.dir,
+		"CGO_ENABLED=0 go build -o " + b.dir + "/tutorial ./docs/tutorial",
+		"DOCKER_BUILDKIT=0 docker build -q -t squall-tutorial " + b.dir,
+	} {
+		sh := exec.Command("bash", "-c", line)
+		sh.Dir = b.repo
+		out, err := sh.CombinedOutput()
+		require.NoError(t, err, "%s\n%s", line, out)
+	}
+	assert.Equal(t, []int{app.ExitFail, app.ExitPass}, b.follow(blocks(t, "../../docs/how-to/compose.md", "sh")))
+	b.nothingLeft()
+}
+
+// follow does what the blocks of a page say, and returns how its runs ended.
+func (b *bench) follow(blocks []string) (codes []int) {
+	b.t.Helper()
+	for _, line := range strings.Split(strings.ReplaceAll(strings.Join(blocks, "\n"), "\\\n", " "), "\n") {
+		if line == "" {
+			continue
+		}
+		sh := exec.Command("bash", "-c", line)
+		sh.Dir = b.dir
+		sh.Env = append(os.Environ(), "SQUALL_STATE="+filepath.Join(b.dir, "state"), "NO_COLOR=1",
+			"PATH="+filepath.Join(b.repo, "bin")+":"+os.Getenv("PATH"))
+		out, err := sh.CombinedOutput()
+		if strings.HasPrefix(line, "squall run") {
+			b.t.Logf("%s\n%s", line, out)
+			codes = append(codes, exitCode(err))
+			continue
+		}
+		require.NoError(b.t, err, "%s\n%s", line, out)
+	}
+	return codes
 }
