@@ -2,19 +2,17 @@ package bench
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v4"
-
-	"squall/runner/app"
 )
 
 const (
@@ -23,53 +21,60 @@ const (
 	validateWithin = 100 * time.Millisecond
 )
 
-// BenchmarkValidate checks a scenario of 5,000 lines against a system as squall
-// validate does, beside a bare YAML decode of the same file in the same rounds.
-// What is bounded is the median of CPU time, which on a machine of its own is no
-// less than what a person waits, and which other work beside it changes little.
+// BenchmarkValidate runs squall validate, the whole command, on a scenario of
+// 5,000 lines, and in the same rounds the same command on a short one, which
+// is what starting costs, and a bare YAML decode of the long one in this process.
+// A person waits for the wall time. Of that and of CPU time the best round tells
+// most, since what else the machine does only adds to them. What is bounded is the
+// best CPU time: it is no less than the wall time on a machine of its own.
 func BenchmarkValidate(b *testing.B) {
+	squall := os.Getenv("SQUALL_BIN")
+	if squall == "" {
+		b.Fatal("SQUALL_BIN must name the binary; run make bench")
+	}
 	dir := b.TempDir()
-	file := writeLong(b, dir)
-	src, err := os.ReadFile(file)
+	long, short := writeLong(b, dir, "long", validateLines), writeLong(b, dir, "short", 0)
+	src, err := os.ReadFile(long)
 	require.NoError(b, err)
 	require.GreaterOrEqual(b, bytes.Count(src, []byte("\n")), validateLines)
-	var ours, cpu, bare, ratios []float64
+	var wall, cpu, start, bare []float64
 	for range b.N * validateRounds {
 		begun := time.Now()
 		var into any
 		require.NoError(b, yaml.Unmarshal(src, &into))
-		took := time.Since(begun).Seconds()
-		bare = append(bare, took)
+		bare = append(bare, time.Since(begun).Seconds())
 
-		var stdout, stderr bytes.Buffer
-		begun = time.Now()
-		used := processTime(b)
-		code := app.Run(context.Background(), app.Process{Args: []string{"validate", file}, Env: func(string) string { return "" }, Stdout: &stdout, Stderr: &stderr})
-		ours = append(ours, time.Since(begun).Seconds())
-		cpu = append(cpu, processTime(b)-used)
-		ratios = append(ratios, ours[len(ours)-1]/took)
-		require.Equal(b, app.ExitPass, code, stderr.String())
+		took, used := validate(b, squall, long)
+		wall, cpu = append(wall, took), append(cpu, used)
+		_, used = validate(b, squall, short)
+		start = append(start, used)
 	}
 	b.ReportMetric(0, "ns/op") // said in milliseconds below
-	b.ReportMetric(median(ours)*1000, "ms/validate")
+	b.ReportMetric(slices.Min(wall)*1000, "best-ms/validate")
+	b.ReportMetric(median(wall)*1000, "ms/validate")
+	b.ReportMetric(slices.Min(cpu)*1000, "best-cpu-ms/validate")
 	b.ReportMetric(median(cpu)*1000, "cpu-ms/validate")
-	b.ReportMetric(median(bare)*1000, "ms/decode")
-	b.ReportMetric(median(ratios), "x-decode")
-	if median(cpu) > validateWithin.Seconds() {
-		b.Errorf("validate takes %.0f ms of CPU time for %d lines, want at most %s (a bare decode took %.0f ms)", median(cpu)*1000, validateLines, validateWithin, median(bare)*1000)
+	b.ReportMetric(slices.Min(start)*1000, "best-cpu-ms/start")
+	b.ReportMetric(slices.Min(bare)*1000, "best-ms/decode")
+	if best := slices.Min(cpu); best > validateWithin.Seconds() {
+		b.Errorf("validate takes %.0f ms of CPU time for %d lines, want at most %s (%.0f ms of it to start)", best*1000, validateLines, validateWithin, slices.Min(start)*1000)
 	}
 }
 
-// processTime is the CPU time of this process so far, in seconds.
-func processTime(b *testing.B) float64 {
+// validate runs the command on a file; how long it took, and how much CPU time.
+func validate(b *testing.B, squall, file string) (took, used float64) {
 	b.Helper()
-	var u syscall.Rusage
-	require.NoError(b, syscall.Getrusage(syscall.RUSAGE_SELF, &u))
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano()).Seconds()
+	cmd := exec.Command(squall, "validate", file)
+	begun := time.Now()
+	out, err := cmd.CombinedOutput()
+	took = time.Since(begun).Seconds()
+	require.NoError(b, err, "%s", out)
+	return took, (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds()
 }
 
-// writeLong writes a scenario of so many lines: four of each fault, four of each check.
-func writeLong(b *testing.B, dir string) string {
+// writeLong writes a scenario of so many lines or little more: seven for each fault
+// and each check.
+func writeLong(b *testing.B, dir, name string, lines int) string {
 	b.Helper()
 	write := func(name, text string) string {
 		file := filepath.Join(dir, name)
@@ -93,7 +98,7 @@ spec:
 	s.WriteString(`apiVersion: squall/v1
 kind: Scenario
 metadata:
-  name: long
+  name: ` + name + `
 spec:
   hypothesis: Much is asserted.
   system: system.yaml
@@ -104,7 +109,7 @@ spec:
       atLeast: 1
   faults:
 `)
-	const each = validateLines / 2 / 7
+	each := 1 + lines/2/7
 	for i := range each {
 		fmt.Fprintf(&s, "    - id: slow-%d\n      kind: net-latency\n      on: a -> b\n      at: 1s\n      params:\n        latency: 300ms\n        jitter: 20ms\n", i)
 	}
@@ -112,5 +117,5 @@ spec:
 	for i := range each {
 		fmt.Fprintf(&s, "    - id: opens-%d\n      breaker:\n        edge: a -> b\n        opensWithin: 3s\n        trialCallsAtMost: 3\n        closesWithin: 10s\n        staysClosed: false\n", i)
 	}
-	return write("long.yaml", s.String())
+	return write(name+".yaml", s.String())
 }
