@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -16,6 +17,7 @@ import (
 	"squall/faults"
 	"squall/runner/gameday"
 	"squall/runner/plan"
+	"squall/runner/targets"
 	"squall/runner/verdict"
 	"squall/scenarios/spec"
 )
@@ -55,15 +57,16 @@ type dayInput struct {
 	subs  map[string]*input // its scenarios, by step id
 }
 
-// readDay reads a day and everything it names; made and seed are those of the
-// plan. With problems it may be nil, or fit for telling what is different.
-func readDay(file string, made time.Time, seed uint64) (*dayInput, spec.Problems) {
+// readDay reads a day and everything it names, for the system of a file, by
+// default the day's own; made and seed are those of the plan. With problems it may
+// be nil, or fit for telling what is different.
+func readDay(file, systemFile string, made time.Time, seed uint64) (*dayInput, spec.Problems) {
 	day, problems := spec.LoadGameDay(file)
 	if day == nil || len(problems) > 0 {
 		return nil, problems
 	}
 	at := spec.Pos{File: file, Line: 1, Col: 1}
-	systemFile := beside(file, day.Spec.System)
+	systemFile = cmp.Or(systemFile, beside(file, day.Spec.System))
 	sys, problems := loadSystem(systemFile, day.Spec.Switches)
 	if sys == nil {
 		return nil, problems
@@ -120,7 +123,7 @@ func readSub(file, systemFile string, sys *spec.System) (*input, spec.Problems) 
 }
 
 func (a *app) gamedayPlanCmd() *cobra.Command {
-	var out string
+	var out, system string
 	var seed uint64
 	c := &cobra.Command{
 		Use:   "plan FILE",
@@ -130,7 +133,7 @@ func (a *app) gamedayPlanCmd() *cobra.Command {
 			if !c.Flags().Changed("seed") {
 				seed = drawSeed()
 			}
-			in, problems := readDay(args[0], time.Now(), seed)
+			in, problems := readDay(args[0], system, time.Now(), seed)
 			if len(problems) > 0 {
 				return exitError{code: ExitUsage, err: problems}
 			}
@@ -152,6 +155,7 @@ func (a *app) gamedayPlanCmd() *cobra.Command {
 		},
 	}
 	c.Flags().StringVarP(&out, "file", "f", "", "where to write the plan (default DAY.plan.json)")
+	c.Flags().StringVar(&system, "system", "", "system file in place of the day's: the same day elsewhere, such as on staging")
 	c.Flags().Uint64Var(&seed, "seed", 0, "seed of all choices by chance (default: drawn and kept in the plan)")
 	return c
 }
@@ -198,7 +202,7 @@ func (a *app) approve(file, keyFile string) error {
 	if day == nil || len(problems) > 0 {
 		return exitError{code: ExitUsage, err: problems}
 	}
-	sys, problems := loadSystem(beside(p.File, day.Spec.System), day.Spec.Switches)
+	sys, problems := loadSystem(p.SystemFile, day.Spec.Switches)
 	if len(problems) > 0 {
 		return exitError{code: ExitUsage, err: problems}
 	}
@@ -247,7 +251,7 @@ func (a *app) signer(file string, approvers []spec.Approver) (ssh.Signer, func()
 		key, err := ssh.ParsePrivateKey(data)
 		var locked *ssh.PassphraseMissingError
 		if errors.As(err, &locked) {
-			return nil, nil, usage("key %s has a passphrase: add it to the SSH agent (ssh-add %s) and leave --key out", file, shellQuote(file))
+			return nil, nil, usage("key %s has a passphrase: add it to the SSH agent (ssh-add %s) and leave --key out", file, targets.Shell(file))
 		}
 		if err != nil {
 			return nil, nil, usage("key %s: %v", file, err)

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -48,6 +49,7 @@ func (a *app) gamedayRunCmd() *cobra.Command {
 	c.Flags().StringVar(&f.k6, "k6", "", "k6 binary with the squall extension (default $SQUALL_K6, else the cached build)")
 	c.Flags().BoolVar(&f.dryRun, "dry-run", false, "rehearse: load, probes, guardrails and undos are real, and no fault does anything; needs no approval and no window")
 	c.Flags().StringVar(&f.listen, "listen", "", "also serve the live page here, such as 0.0.0.0:8443; needs --tls-cert and --tls-key (default: loopback only)")
+
 	c.Flags().StringVar(&f.cert, "tls-cert", "", "certificate file (PEM)")
 	c.Flags().StringVar(&f.key, "tls-key", "", "key file of the certificate (PEM)")
 	c.Flags().StringVar(&f.as, "as", "", "who sits at this terminal (default $USER)")
@@ -55,6 +57,10 @@ func (a *app) gamedayRunCmd() *cobra.Command {
 }
 
 func (a *app) gamedayRun(ctx context.Context, file string, f dayFlags) error {
+	certs, err := f.certs()
+	if err != nil {
+		return err
+	}
 	p, err := readPlan(file)
 	if err != nil {
 		return err
@@ -69,7 +75,7 @@ func (a *app) gamedayRun(ctx context.Context, file string, f dayFlags) error {
 	if why := gameday.Refusals(facts); len(why) > 0 {
 		return exitError{code: ExitError, err: fmt.Errorf("the game day is not run:\n  %s", strings.Join(why, "\n  "))}
 	}
-	d := &dayRun{app: a, in: in, f: f, plan: p, facts: facts, desk: gameday.NewDesk()}
+	d := &dayRun{app: a, in: in, f: f, certs: certs, plan: p, facts: facts, desk: gameday.NewDesk()}
 	d.dir = filepath.Join(f.out, time.Now().UTC().Format("20060102T150405.000Z")+"-"+p.Day)
 	return d.do(ctx)
 }
@@ -77,7 +83,7 @@ func (a *app) gamedayRun(ctx context.Context, file string, f dayFlags) error {
 // facts gathers what decides whether the plan may be run.
 func (a *app) facts(p *gameday.Plan, file string, f dayFlags) (*dayInput, gameday.Facts, error) {
 	facts := gameday.Facts{Plan: p, At: time.Now()}
-	in, problems := readDay(p.File, p.Made, p.Seed)
+	in, problems := readDay(p.File, p.SystemFile, p.Made, p.Seed)
 	facts.Problems = problems
 	if in == nil || in.Compiled == nil {
 		if len(problems) == 0 {
@@ -125,6 +131,7 @@ type dayRun struct {
 	*app
 	in    *dayInput
 	f     dayFlags
+	certs *tls.Config // of the page that others can reach; nil: there is none
 	plan  *gameday.Plan
 	facts gameday.Facts
 	dir   string
@@ -157,7 +164,7 @@ func (d *dayRun) do(ctx context.Context) error {
 	}
 	stop, err := d.serve()
 	if err != nil {
-		return errors.Join(err, journal.Close(), release())
+		return errors.Join(err, journal.Close(), w.Close(record.End{Reason: record.EndError, Error: err.Error()}), release())
 	}
 	stopTerminal := d.follow(d.dir, d.plan.Day, spec.Phases{}, false)
 	stopKeys := d.keys()
@@ -193,14 +200,21 @@ func (d *dayRun) shout(end record.End, open []inject.Line) {
 		fmt.Fprintf(d.Stderr, "!!!   fault %s: %s on %s\n", l.ID, l.Kind, l.On)
 	}
 	for _, l := range end.Dirty {
-		fmt.Fprintf(d.Stderr, "!!!   %s\n", l)
+		l, _ = strings.CutSuffix(l, engine.MendIt) // which is said in full below
+		for line := range strings.Lines(l) {
+			what, byHand, known := strings.Cut(strings.TrimSuffix(line, "\n"), targets.ByHand)
+			fmt.Fprintf(d.Stderr, "!!!   %s\n", what)
+			if known {
+				fmt.Fprintf(d.Stderr, "!!!   by hand:\n!!!     %s\n", byHand)
+			}
+		}
 	}
 	fmt.Fprintf(d.Stderr, "!!! Run this now, and again until it says that nothing is left broken:\n!!!   %s\n", d.healCommand())
 }
 
 // healCommand undoes from any terminal of this machine what a run left.
 func (a *app) healCommand() string {
-	return "SQUALL_STATE=" + shellQuote(a.stateDir()) + " " + strings.Join(a.Self, " ") + " heal"
+	return "SQUALL_STATE=" + targets.Shell(a.stateDir()) + " " + targets.Shell(append(slices.Clone(a.Self), "heal")...)
 }
 
 func (d *dayRun) header() record.Header {
@@ -212,7 +226,7 @@ func (d *dayRun) header() record.Header {
 	return record.Header{
 		Run: filepath.Base(d.dir), Scenario: d.plan.Day, Title: title, Hypothesis: strings.Join(d.plan.Objectives, "; "),
 		File: d.plan.File, Input: in.kept(d.plan.File), System: in.kept(d.in.System.File), PlanHash: d.plan.Hash(), Seed: d.plan.Seed,
-		Started: time.Now(), Switches: d.plan.Switches, Rerun: "squall gameday plan " + shellQuote(d.plan.File), Versions: versions(),
+		Started: time.Now(), Switches: d.plan.Switches, Rerun: "squall gameday plan " + targets.Shell(d.plan.File), Versions: versions(),
 	}
 }
 
@@ -343,14 +357,14 @@ func (d *dayRun) serve() (stop func() error, err error) {
 	start(localCfg, local, nil)
 	d.sayLink("live page", state.URL, operator)
 	d.sayLink("observers", state.URL, observer)
-	if d.f.listen != "" {
-		l, certs, err := d.public()
+	if d.certs != nil {
+		l, err := net.Listen("tcp", d.f.listen)
 		if err != nil {
-			return nil, errors.Join(err, local.Close())
+			return nil, errors.Join(usage("--listen: %v", err), servers[0].Close())
 		}
 		public := base
-		public.Secure, public.Hosts = true, publicHosts(l.Addr().String(), certs)
-		start(public, l, certs)
+		public.Secure, public.Hosts = true, publicHosts(l.Addr().String(), d.certs)
+		start(public, l, d.certs)
 		d.sayLink("elsewhere", "https://"+public.Hosts[0], observer)
 	}
 	file := filepath.Join(d.daysDir(), ownerOf(d.dir)+".json")
@@ -386,20 +400,22 @@ func hostsOf(addr string) []string {
 	return []string{addr, net.JoinHostPort("localhost", port)}
 }
 
-// public listens where others can reach it, which wants TLS.
-func (d *dayRun) public() (net.Listener, *tls.Config, error) {
-	if d.f.cert == "" || d.f.key == "" {
-		return nil, nil, usage("--listen %s: a page that others can reach needs --tls-cert and --tls-key", d.f.listen)
+// certs are those of a page that others can reach, which wants TLS; nil where
+// there is none.
+func (f dayFlags) certs() (*tls.Config, error) {
+	switch {
+	case f.listen == "" && f.cert == "" && f.key == "":
+		return nil, nil
+	case f.listen == "":
+		return nil, usage("--tls-cert and --tls-key are of a page that others can reach: say where with --listen")
+	case f.cert == "" || f.key == "":
+		return nil, usage("--listen %s: a page that others can reach needs --tls-cert and --tls-key", f.listen)
 	}
-	cert, err := tls.LoadX509KeyPair(d.f.cert, d.f.key)
+	cert, err := tls.LoadX509KeyPair(f.cert, f.key)
 	if err != nil {
-		return nil, nil, usage("--tls-cert: %v", err)
+		return nil, usage("--tls-cert, --tls-key: %v", err)
 	}
-	l, err := net.Listen("tcp", d.f.listen)
-	if err != nil {
-		return nil, nil, usage("--listen: %v", err)
-	}
-	return l, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}, nil
+	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}, nil
 }
 
 // publicHosts are the names that the certificate is for, each with the port.

@@ -281,7 +281,7 @@ func (r *oneRun) header() record.Header {
 func (r *oneRun) rerun() string {
 	s := fmt.Sprintf("squall run --seed %d", r.in.plan.Seed)
 	if r.f.system != "" {
-		s += " --system " + shellQuote(r.f.system)
+		s += " --system " + targets.Shell(r.f.system)
 	}
 	if len(r.f.switches) > 0 {
 		s += " --switch " + strings.Join(r.f.switches, ",")
@@ -289,18 +289,7 @@ func (r *oneRun) rerun() string {
 	if len(r.in.plan.Defects) > 0 {
 		s += " --defect " + strings.Join(r.in.plan.Defects, ",")
 	}
-	return s + " " + shellQuote(r.in.scenario.File)
-}
-
-func shellQuote(s string) string {
-	if strings.IndexFunc(s, func(c rune) bool { return !strings.ContainsRune("-_./:@%+,=", c) && !isAlnum(c) }) < 0 {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
-}
-
-func isAlnum(c rune) bool {
-	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+	return s + " " + targets.Shell(r.in.scenario.File)
 }
 
 // prepare keeps inputs and plan beside the record.

@@ -124,12 +124,15 @@ func (e *engine) bystanders() (names []string) {
 	return names
 }
 
+// MendIt ends what is said of something that is not as before.
+const MendIt = "; mend it: squall heal"
+
 // mended says what is not as before, and the command that mends it: heal ends
 // what is left of the system, reverts what the journal leaves open, removes what
 // the system leaves on the machine, and names what it cannot do. Until then no
 // other run begins.
 func mended(format string, args ...any) string {
-	return fmt.Sprintf(format, args...) + "; mend it: squall heal"
+	return fmt.Sprintf(format, args...) + MendIt
 }
 
 func differences(before, after map[string]string) []string {

@@ -33,6 +33,7 @@ type Plan struct {
 	Freeze     string            `json:"freeze,omitempty"`
 	Objectives []string          `json:"objectives"`
 	System     string            `json:"system"`
+	SystemFile string            `json:"system_file"` // as it was named
 	Target     string            `json:"target"`
 	Switches   []string          `json:"switches,omitempty"`
 	Seed       uint64            `json:"seed"`
@@ -112,7 +113,7 @@ func Compile(day *spec.GameDay, sys *spec.System, o Options) (*Compiled, spec.Pr
 	c.out = &Compiled{Day: day, System: sys, Subs: map[string]*Sub{}, Plan: &Plan{
 		Format: format, Day: day.Metadata.Name, Title: day.Metadata.Title, File: day.File,
 		Made: o.Made.UTC().Truncate(time.Second), Deadline: day.Spec.Deadline.String(), Freeze: day.Spec.Freeze, Objectives: day.Spec.Objectives,
-		System: sys.Metadata.Name, Target: sys.Spec.Target, Switches: sys.Switches, Seed: o.Seed, Inputs: o.Inputs,
+		System: sys.Metadata.Name, SystemFile: sys.File, Target: sys.Spec.Target, Switches: sys.Switches, Seed: o.Seed, Inputs: o.Inputs,
 	}}
 	p := c.out.Plan
 	p.Expires = p.Made.Add(time.Duration(day.Spec.Expires))

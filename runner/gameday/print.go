@@ -17,7 +17,7 @@ func (p *Plan) Print(w io.Writer) error {
 	for _, o := range p.Objectives {
 		row("objective", "%s", o)
 	}
-	row("system", "%s (target %s)", p.System, p.Target)
+	row("system", "%s (%s, target %s)", p.System, p.SystemFile, p.Target)
 	if len(p.Switches) > 0 {
 		row("switches", "%s", strings.Join(p.Switches, ", "))
 	}

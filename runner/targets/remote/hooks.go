@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"squall/faults"
+	"squall/runner/targets"
 	"squall/runner/targets/docker"
 	"squall/scenarios/spec"
 )
@@ -33,6 +34,16 @@ type acts interface {
 	now(ctx context.Context) (state, error)
 	signal(ctx context.Context, sig string) error // KILL, TERM, STOP, CONT
 	start(ctx context.Context) error
+	startCommand() []string // what start does, for a person to run
+	contCommand() []string  // likewise of CONT
+}
+
+// byHand adds to an undo that failed what a person can run in its place.
+func byHand(err error, command []string) error {
+	if err == nil || len(command) == 0 || errors.Is(err, faults.ErrNotRunning) {
+		return err
+	}
+	return fmt.Errorf("%w%s%s", err, targets.ByHand, targets.Shell(command...))
 }
 
 // process is a service that may be signalled and started.
@@ -70,7 +81,11 @@ func (p *process) Signal(ctx context.Context, id faults.ProcessID, sig string) e
 	if s.says == stateDead || s.id != id {
 		return faults.ErrNotRunning
 	}
-	if err := p.signal(ctx, sig); err != nil {
+	err = p.signal(ctx, sig)
+	if sig == "CONT" {
+		err = byHand(err, p.contCommand())
+	}
+	if err != nil {
 		return fmt.Errorf("%s: %w", p.name, err)
 	}
 	return nil
@@ -87,6 +102,10 @@ func (p *process) State(ctx context.Context, id faults.ProcessID) (string, error
 
 // Start starts it if it is dead, and waits until it is seen running.
 func (p *process) Start(ctx context.Context) error {
+	return byHand(p.startAndSee(ctx), p.startCommand())
+}
+
+func (p *process) startAndSee(ctx context.Context) error {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for started := false; ; {
@@ -163,6 +182,16 @@ func (h hooks) start(ctx context.Context) error {
 	return err
 }
 
+func (h hooks) startCommand() []string { return undoOf(h.Kill) }
+func (h hooks) contCommand() []string  { return undoOf(h.Pause) }
+
+func undoOf(h *spec.Hook) []string {
+	if h == nil {
+		return nil
+	}
+	return h.Undo
+}
+
 // run runs one command with nothing of our environment but what the file names.
 // Its output may be in an error; what its variables hold is taken out of that.
 func (h hooks) run(ctx context.Context, command []string) (string, error) {
@@ -206,3 +235,6 @@ func (c container) signal(ctx context.Context, sig string) error {
 }
 
 func (c container) start(ctx context.Context) error { return docker.Start(ctx, c.name) }
+
+func (c container) startCommand() []string { return []string{"docker", "start", c.name} }
+func (c container) contCommand() []string  { return []string{"docker", "unpause", c.name} }

@@ -54,15 +54,15 @@ func (s stock) proxies(ctx context.Context) (all map[string]stockProxy, err erro
 }
 
 func (s stock) proxy(ctx context.Context, name string) (p stockProxy, err error) {
-	return p, s.call(ctx, "GET", "/proxies/"+url.PathEscape(name), nil, &p)
+	return p, s.call(ctx, "GET", proxyPath(name), nil, &p)
 }
 
 func (s stock) addToxic(ctx context.Context, proxy string, t faults.Toxic) error {
-	return s.call(ctx, "POST", "/proxies/"+url.PathEscape(proxy)+"/toxics", t, nil)
+	return s.call(ctx, "POST", proxyPath(proxy)+"/toxics", t, nil)
 }
 
 func (s stock) removeToxic(ctx context.Context, proxy, name string) error {
-	err := s.call(ctx, "DELETE", "/proxies/"+url.PathEscape(proxy)+"/toxics/"+url.PathEscape(name), nil, nil)
+	err := s.call(ctx, "DELETE", toxicPath(proxy, name), nil, nil)
 	if errors.Is(err, errNotFound) {
 		return nil
 	}
@@ -70,7 +70,18 @@ func (s stock) removeToxic(ctx context.Context, proxy, name string) error {
 }
 
 func (s stock) enable(ctx context.Context, proxy string, on bool) error {
-	return s.call(ctx, "POST", "/proxies/"+url.PathEscape(proxy), map[string]bool{"enabled": on}, nil)
+	return s.call(ctx, "POST", proxyPath(proxy), map[string]bool{"enabled": on}, nil)
+}
+
+func proxyPath(name string) string { return "/proxies/" + url.PathEscape(name) }
+
+func toxicPath(proxy, name string) string {
+	return proxyPath(proxy) + "/toxics/" + url.PathEscape(name)
+}
+
+// curl is a call as a person makes it.
+func (s stock) curl(method, path string, args ...string) []string {
+	return append([]string{"curl", "-f", "-X", method, strings.TrimRight(s.api, "/") + path}, args...)
 }
 
 var errNotFound = errors.New("not found")
@@ -241,11 +252,11 @@ func (l *stockLink) DeleteStage(ctx context.Context, id string) error {
 		}
 		if strings.HasSuffix(t.Name, markEnd) && !p.Enabled {
 			if err := l.server.enable(ctx, l.proxy, true); err != nil {
-				return err
+				return byHand(err, l.server.curl("POST", proxyPath(l.proxy), "-d", `{"enabled":true}`))
 			}
 		}
 		if err := l.server.removeToxic(ctx, l.proxy, t.Name); err != nil {
-			return err
+			return byHand(err, l.server.curl("DELETE", toxicPath(l.proxy, t.Name)))
 		}
 	}
 	return nil
