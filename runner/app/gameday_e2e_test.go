@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,54 +15,147 @@ import (
 
 	"squall/runner/app"
 	"squall/runner/gameday"
+	"squall/runner/record"
 )
 
-// The three playbooks that are shipped, on the real shop under load: every signal
-// that people are told to look for is seen, what they do is in the report with
-// its times, and everything is healed.
-func TestPlaybooks(t *testing.T) {
+// newShopBench has the program as it is built, and no system of its own.
+func newShopBench(t *testing.T) *dayBench {
+	t.Helper()
 	require.NoError(t, build())
-	repo, err := filepath.Abs("../..")
+	b := emptyDayBench(t)
+	var err error
+	b.squall, err = filepath.Abs("../../bin/squall")
 	require.NoError(t, err)
+	return b
+}
+
+// The three playbooks that are shipped, on the real shop.
+func TestPlaybooks(t *testing.T) {
 	for _, name := range []string{"service-down", "high-latency", "pool-exhausted"} {
 		t.Run(name, func(t *testing.T) {
-			b := &dayBench{t: t, dir: t.TempDir(), squall: filepath.Join(repo, "bin", "squall")}
-			b.state = filepath.Join(b.dir, "state")
-			b.must("gameday", "plan", filepath.Join(repo, "scenarios", "gamedays", name+".yaml"), "--seed", "1", "-f", "small-day.plan.json")
-			g := b.start()
-			g.saysWithin(2*time.Minute, "go", "--as", "ana")
-			run := g.signals(3 * time.Minute)
-			g.says("detected", "--as", "ben", "that is not as it should be")
-			g.says("ack", "--as", "ben")
-			g.says("did", "1", "--as", "ben")
-			g.says("note", "--as", "ana", "ben found it")
-			g.says("mitigated", "--as", "ben")
-			g.ends(app.ExitPass)
-			g.nothingLeft()
-			require.NotEmpty(t, run.Marks)
-
-			var r gameday.Report
-			data, err := os.ReadFile(filepath.Join(g.runDir(), "gameday.json"))
-			require.NoError(t, err)
-			require.NoError(t, json.Unmarshal(data, &r))
-			assert.Empty(t, r.Surprises)
-			followed := 0
-			for _, s := range r.Steps {
-				if s.Playbook == nil {
-					continue
-				}
-				followed++
-				for _, sig := range s.Playbook.Signals {
-					assert.NotNil(t, sig.Seen, sig.ID)
-				}
-				assert.NotNil(t, s.Playbook.Steps[0].Done)
-				assert.NotNil(t, s.Reaction.Detected)
-				assert.NotNil(t, s.Reaction.Acknowledged)
-				assert.NotNil(t, s.Reaction.Mitigated)
-				assert.NotNil(t, s.Reaction.Healed)
-			}
-			assert.Equal(t, 1, followed)
-			b.must("gameday", "verify", g.runDir())
+			b := newShopBench(t)
+			b.playbook(name)
 		})
 	}
+}
+
+// playbook goes through a shipped day under load: every signal that people are
+// told to look for is seen, what they do is in the report with its times, and
+// everything is healed.
+func (b *dayBench) playbook(name string, flags ...string) {
+	t := b.t
+	t.Helper()
+	day, err := filepath.Abs(filepath.Join("../../scenarios/gamedays", name+".yaml"))
+	require.NoError(t, err)
+	b.must(append([]string{"gameday", "plan", day, "--seed", "1", "-f", "small-day.plan.json"}, flags...)...)
+	if len(flags) > 0 {
+		b.must("gameday", "approve", "small-day.plan.json", "--key", "ana.key")
+	}
+	g := b.start()
+	g.saysWithin(2*time.Minute, "go", "--as", "ana")
+	g.signals(3 * time.Minute)
+	g.says("detected", "--as", "ben", "that is not as it should be")
+	g.says("ack", "--as", "ben")
+	g.says("did", "1", "--as", "ben")
+	g.says("note", "--as", "ana", "ben found it")
+	g.says("mitigated", "--as", "ben")
+	g.ends(app.ExitPass)
+	g.nothingLeft()
+
+	r := g.report()
+	assert.Empty(t, r.Surprises)
+	followed := 0
+	for _, s := range r.Steps {
+		if s.Playbook == nil {
+			continue
+		}
+		followed++
+		for _, sig := range s.Playbook.Signals {
+			assert.NotNil(t, sig.Seen, sig.ID)
+		}
+		assert.NotNil(t, s.Playbook.Steps[0].Done)
+		assert.NotNil(t, s.Reaction.Detected)
+		assert.NotNil(t, s.Reaction.Acknowledged)
+		assert.NotNil(t, s.Reaction.Mitigated)
+		assert.NotNil(t, s.Reaction.Healed)
+	}
+	assert.Equal(t, 1, followed)
+	b.must("gameday", "verify", g.runDir())
+}
+
+func (g *going) report() (r gameday.Report) {
+	g.t.Helper()
+	data, err := os.ReadFile(filepath.Join(g.runDir(), "gameday.json"))
+	require.NoError(g.t, err)
+	require.NoError(g.t, json.Unmarshal(data, &r))
+	return r
+}
+
+// A scenario that is a step is judged as ever, in a run directory of its own; that
+// it fails is a finding, and the day goes on. The day's guardrails are its own.
+func TestScenariosOfADay(t *testing.T) {
+	const (
+		slow   = "{id: slow, scenario: slow.yaml}"
+		broken = "{id: broken, scenario: broken.yaml}"
+	)
+	t.Run("judged", func(t *testing.T) {
+		g := scenarioDay(t, keptGuardrail, slow, broken, "{id: calm, hold: 1s}").start()
+		g.ends(app.ExitPass)
+		g.nothingLeft()
+		r := g.report()
+		require.Len(t, r.Steps, 3)
+		assert.True(t, strings.HasPrefix(r.Steps[0].Text, "pass"), r.Steps[0].Text)
+		assert.True(t, strings.HasPrefix(r.Steps[1].Text, "fail"), r.Steps[1].Text)
+		require.Len(t, r.Surprises, 1)
+		assert.Contains(t, r.Surprises[0], "scenario broken: fail")
+		said := g.must("gameday", "verify", g.runDir())
+		for _, step := range []string{"slow", "broken"} {
+			dir := filepath.Join(g.runDir(), "steps", step)
+			assert.Contains(t, said, dir+": ")
+			assert.FileExists(t, filepath.Join(dir, "report.html"))
+		}
+	})
+	t.Run("aborted", func(t *testing.T) {
+		g := scenarioDay(t, brokenGuardrail, broken, slow).start()
+		run := g.ends(app.ExitAborted)
+		g.nothingLeft()
+		// Day and scenario both look after it; whichever sees it first ends both.
+		assert.Regexp(t, "^aborted by (guardrail too-bad|scenario broken)", run.End.Error)
+		require.Len(t, g.report().Steps, 1, "nothing more is begun")
+		sub, err := record.Open(filepath.Join(g.runDir(), "steps", "broken"))
+		require.NoError(t, err)
+		assert.Contains(t, []string{record.EndAborted, record.EndInterrupted}, sub.End.Reason)
+		assert.Empty(t, sub.End.Dirty)
+	})
+}
+
+// scenarioDay is the small system with customers, and a day of these steps.
+func scenarioDay(t *testing.T, guardrail string, steps ...string) *dayBench {
+	t.Helper()
+	b := newDayBench(t, guardrail)
+	edit := func(file, old, text string) {
+		t.Helper()
+		data, err := os.ReadFile(filepath.Join(b.dir, file))
+		require.NoError(t, err)
+		before, _, found := strings.Cut(string(data), old)
+		require.True(t, found, old)
+		b.write(file, before+text+strings.TrimPrefix(string(data), before+old))
+	}
+	edit("system.yaml", "  edges:\n", "  edges:\n    client -> front: {protocol: http, env: API_URL}\n")
+	day, err := os.ReadFile(filepath.Join(b.dir, "day.yaml"))
+	require.NoError(t, err)
+	head, _, found := strings.Cut(string(day), "  playbooks:\n")
+	require.True(t, found)
+	b.write("day.yaml", head+"  steps:\n    - "+strings.Join(steps, "\n    - ")+"\n")
+
+	script, err := os.ReadFile("../squalltest/testdata/ask.js")
+	require.NoError(t, err)
+	b.write("ask.js", strings.Replace(string(script), "API_URL}/", "API_URL}/work", 1))
+	scenario, err := os.ReadFile("../squalltest/testdata/store-slow.yaml")
+	require.NoError(t, err)
+	text := strings.NewReplacer("api -> store", "front -> back", "declared by the test", "system.yaml").Replace(string(scenario))
+	b.write("slow.yaml", text)
+	b.write("broken.yaml", strings.NewReplacer("store-slow", "broken", "net-latency", "http-error", "latency: 50ms", "status: 503").Replace(text))
+	b.approved()
+	return b
 }

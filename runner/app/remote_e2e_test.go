@@ -3,12 +3,9 @@
 package app_test
 
 import (
-	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -70,42 +67,10 @@ spec:
 	assert.Contains(t, string(said), "nothing is left broken")
 }
 
-func toxiproxyServer(t *testing.T) (api string) {
-	t.Helper()
-	bin, err := exec.Command("go", "tool", "-n", "github.com/Shopify/toxiproxy/v2/cmd/server").Output()
-	require.NoError(t, err)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	host, port, _ := net.SplitHostPort(l.Addr().String())
-	require.NoError(t, l.Close())
-	cmd := exec.Command(strings.TrimSpace(string(bin)), "-host", host, "-port", port, "-proxy-metrics")
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	api = "http://" + net.JoinHostPort(host, port)
-	require.Eventually(t, func() bool {
-		resp, err := http.Get(api + "/version")
-		if err == nil {
-			_ = resp.Body.Close()
-		}
-		return err == nil
-	}, 20*time.Second, 20*time.Millisecond)
-	return api
-}
-
 func post(t *testing.T, url, body string) {
 	t.Helper()
 	resp, err := http.Post(url, "application/json", strings.NewReader(body))
 	require.NoError(t, err)
 	defer func() { _ = resp.Body.Close() }()
 	require.Less(t, resp.StatusCode, 300)
-}
-
-func fetch(t *testing.T, url string) string {
-	t.Helper()
-	resp, err := http.Get(url)
-	require.NoError(t, err)
-	defer func() { _ = resp.Body.Close() }()
-	text, err := io.ReadAll(resp.Body)
-	require.NoError(t, err)
-	return string(text)
 }

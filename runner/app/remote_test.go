@@ -3,6 +3,9 @@ package app_test
 import (
 	"bufio"
 	"encoding/json"
+	"io"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"squall/runner/inject"
+	"squall/runner/targets/ports"
 	"squall/runner/targets/remote"
 	"squall/runner/watchdog"
 	"squall/scenarios/spec"
@@ -81,4 +85,40 @@ func squall(t *testing.T, dir string, args ...string) *exec.Cmd {
 	cmd.Env = append(os.Environ(), "SQUALL_STATE="+filepath.Join(dir, "state"))
 	cmd.Stderr = os.Stderr
 	return cmd
+}
+
+// toxiproxyServer runs Shopify's own, as a process, and returns its API.
+func toxiproxyServer(t *testing.T) (api string) {
+	t.Helper()
+	bin, err := exec.Command("go", "tool", "-n", "github.com/Shopify/toxiproxy/v2/cmd/server").Output()
+	require.NoError(t, err)
+	free := ports.New()
+	defer free.ReleaseAll()
+	addr, err := free.Take()
+	require.NoError(t, err)
+	host, port, err := net.SplitHostPort(addr)
+	require.NoError(t, err)
+	free.Release(addr)
+	cmd := exec.Command(strings.TrimSpace(string(bin)), "-host", host, "-port", port, "-proxy-metrics")
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	api = "http://" + addr
+	require.Eventually(t, func() bool {
+		resp, err := http.Get(api + "/version")
+		if err == nil {
+			_ = resp.Body.Close()
+		}
+		return err == nil
+	}, 20*time.Second, 20*time.Millisecond)
+	return api
+}
+
+func fetch(t *testing.T, url string) string {
+	t.Helper()
+	resp, err := http.Get(url)
+	require.NoError(t, err)
+	defer func() { _ = resp.Body.Close() }()
+	text, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	return string(text)
 }
