@@ -127,7 +127,7 @@ func TestStagesAlone(t *testing.T) {
 	f := find(t, judge(t, sc, w), "x")
 	assert.Equal(t, verdict.Pass, f.Verdict, f.Why)
 	assert.Contains(t, f.Measured, "recovered after")
-	assert.Contains(t, judge(t, staged(t, "{id: x, slo: checkout, atLeast: 90%}"), rising(end, 1)).Sentence, "(412 requests affected) and the load was 20/s and the load was 40/s")
+	assert.Contains(t, judge(t, staged(t, "{id: x, slo: checkout, atLeast: 90%}"), rising(end, 1)).Sentence, "(412 requests affected) and the load went to 20/s and 40/s")
 
 	w.edit = func(r *record.Run) {}
 	f = find(t, judge(t, sc, w), "x")

@@ -62,7 +62,21 @@ func (r Result) sentence(passed func() string) string {
 	if n := others(r.Findings, worst); n > 0 {
 		s += fmt.Sprintf(" (and %s)", plural(n, "more broken assertion"))
 	}
-	return s
+	return s + r.doubt()
+}
+
+// doubt says what else to know of a run that failed: where its evidence is not
+// whole, the machine may be to blame, not the system.
+func (r Result) doubt() string {
+	if r.Verdict != Fail {
+		return ""
+	}
+	for _, f := range r.Findings {
+		if f.Group == "evidence" && f.Verdict == Inconclusive {
+			return "; the run itself is in doubt: " + f.Why
+		}
+	}
+	return ""
 }
 
 // others counts further findings that are as bad, where each is a cause of its own.

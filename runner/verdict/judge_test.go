@@ -116,6 +116,9 @@ func TestSentences(t *testing.T) {
 	fmt.Fprintf(&b, "pass, the same fault twice\n    %s\n", judge(t, parse(t, text), again).Sentence)
 	say("fail", "{id: opens, breaker: {edge: payments -> psp-primary, opensWithin: 3s}}", newWorld())
 	say("two fail", "{id: x, slo: checkout}\n    - {id: opens, breaker: {edge: payments -> psp-primary}}", failing(5))
+	doubtful := failing(5)
+	doubtful.edit = func(r *record.Run) { silence(r, "payments", fault+time.Second, end) }
+	say("fail on a sick machine", "{id: x, slo: checkout}", doubtful)
 	say("never bit", still, func() *world {
 		w := newWorld()
 		w.events = faultEvents("slow", "net-latency", edge, record.Receipt{})
