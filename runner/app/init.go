@@ -26,7 +26,7 @@ func (a *app) initCmd() *cobra.Command {
 		Short: "Begin in a repository of your own: system file, first scenario, load script, schemas, editor settings, CI",
 		Long: `Writes a folder squall/ with a system file, an SLO, a load script, a first scenario
 and the JSON Schemas, settings for the editor and a pipeline. What it is not told
-by flags it asks. Files that are there already stay as they are.
+by flags it takes from the compose file there, or asks. Files that are there already stay as they are.
 
   squall init --compose docker-compose.yml
 
@@ -66,6 +66,11 @@ func (a *app) describe(p *scaffold.Project, dir string, files, services, calls [
 		}
 		p.Name = systemName(filepath.Base(abs))
 	}
+	if len(files) == 0 && len(services) == 0 {
+		if files = composeFiles(dir); len(files) > 0 {
+			fmt.Fprintf(a.Stdout, "found %s: services and calls are taken from there\n", strings.Join(files, ", "))
+		}
+	}
 	if len(files) > 0 {
 		if err := propose(p, dir, files, ready); err != nil {
 			return err
@@ -91,6 +96,25 @@ func (a *app) describe(p *scaffold.Project, dir string, files, services, calls [
 	var err error
 	p.Schemas, err = schemas()
 	return err
+}
+
+// composeFiles are those that compose would read in a folder by itself.
+func composeFiles(dir string) (files []string) {
+	for _, name := range []string{"compose", "docker-compose"} {
+		for _, part := range []string{"", ".override"} {
+			for _, ext := range []string{".yaml", ".yml"} {
+				file := filepath.Join(dir, name+part+ext)
+				if _, err := os.Stat(file); err == nil {
+					files = append(files, file)
+					break
+				}
+			}
+		}
+		if len(files) > 0 {
+			return files
+		}
+	}
+	return nil
 }
 
 // propose takes services and edges from compose files.

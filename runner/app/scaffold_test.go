@@ -154,6 +154,19 @@ func TestInitFromComposeFile(t *testing.T) {
 	require.NoError(t, err)
 	assert.Contains(t, string(first), "on: front -> orders")
 
+	// Nobody has to name the files that compose finds by itself.
+	system, err = os.ReadFile("docker-compose.yml")
+	require.NoError(t, err)
+	other := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(other, "compose.yaml"), system, 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(other, "compose.override.yml"), []byte("services: {orders: {environment: {STOCK: none}}}\n"), 0o600))
+	code, stdout, said := command(t, "init", other)
+	require.Equal(t, app.ExitPass, code, said)
+	assert.Contains(t, stdout, "compose.override.yml: services and calls are taken from there\n")
+	system, err = os.ReadFile(filepath.Join(other, "squall", "system.yaml"))
+	require.NoError(t, err)
+	assert.Contains(t, string(system), "compose: {files: [../compose.yaml, ../compose.override.yml]}")
+
 	code, _, said = command(t, "init", "--compose", "absent.yml", t.TempDir())
 	assert.Equal(t, app.ExitUsage, code)
 	assert.Contains(t, said, "absent.yml")
