@@ -67,14 +67,16 @@ func TestWaterfallNamesAttemptsAndFallbacks(t *testing.T) {
 	}
 	run.Exchanges = []record.Exchange{call(3, "payments -> backup", 201), call(1, "payments -> primary", 503), call(2, "payments -> primary", 503)}
 	run.Exchanges[1].Acts = []record.Act{{Stage: "down", N: 1, What: "status 503"}}
-	run.Spans = []record.TraceSpan{{Trace: "t", ID: "a", At: 4, Service: "mail", Name: "send", Kind: "consumer"}, {Trace: "t", ID: "b", At: 4, Kind: "server"}, {Trace: "other", Kind: "consumer"}}
+	run.Spans = []record.TraceSpan{{Trace: "t", ID: "a", At: 4, Service: "mail", Name: "send", Kind: "consumer"}, {Trace: "t", ID: "b", At: 4, Kind: "server"},
+		{Trace: "t", ID: "c", At: 5, Service: "payments", Name: "POST /charges", Kind: "server", Events: []record.TraceEvent{{Name: "retry"}, {Name: "retry"}, {Name: "fallback"}}}, {Trace: "other", Kind: "consumer"}}
 	got := worstRequests(Input{Run: run})
 	require.Len(t, got, 1)
 	var roles []string
 	for _, h := range got[0].Hops {
 		roles = append(roles, h.Role)
 	}
-	assert.Equal(t, []string{"", "attempt 2", "fallback", "span"}, roles)
+	assert.Equal(t, []string{"", "attempt 2", "fallback", "span", "span"}, roles)
+	assert.Equal(t, "retry ×2, fallback", got[0].Hops[4].Status, "of a call that the wire shows, what happened during it")
 	assert.Equal(t, "down: status 503", got[0].Hops[0].Fault)
 	picture := string(got[0].SVG())
 	for _, w := range []string{"payments -&gt; backup", "fallback", "⚡ down: status 503", "checkout as the client saw it"} {

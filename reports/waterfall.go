@@ -15,6 +15,7 @@ import (
 const (
 	mostWaterfalls = 8
 	mostHops       = 40
+	mostHappened   = 60 // characters of the events of a span
 )
 
 // waterfall is one operation with every call that it caused.
@@ -67,9 +68,10 @@ func worstRequests(in Input) []waterfall {
 	}
 	for i := range in.Run.Spans {
 		s := &in.Run.Spans[i]
-		if n, ok := traces[s.Trace]; ok && s.Kind != "client" && s.Kind != "server" { // calls are seen at the wire
+		call := s.Kind == "client" || s.Kind == "server" // it is seen at the wire, but not what happened during it
+		if n, ok := traces[s.Trace]; ok && (!call || len(s.Events) > 0) {
 			chosen[n].Hops = append(chosen[n].Hops, hop{
-				At: in.Run.T(s.At), Dur: time.Duration(s.Dur), Where: cmp.Or(s.Instance, s.Service), What: s.Name, Bad: s.Error, Role: "span",
+				At: in.Run.T(s.At), Dur: time.Duration(s.Dur), Where: cmp.Or(s.Instance, s.Service), What: s.Name, Bad: s.Error, Role: "span", Status: happened(s),
 			})
 		}
 	}
@@ -77,6 +79,22 @@ func worstRequests(in Input) []waterfall {
 		chosen[i].finish(in)
 	}
 	return chosen
+}
+
+// happened names the events of a span, such as retry and fallback, and how often each.
+func happened(s *record.TraceSpan) string {
+	times, names := map[string]int{}, []string{}
+	for _, e := range s.Events {
+		if times[e.Name]++; times[e.Name] == 1 {
+			names = append(names, e.Name)
+		}
+	}
+	for i, name := range names {
+		if n := times[name]; n > 1 {
+			names[i] = fmt.Sprintf("%s ×%d", name, n)
+		}
+	}
+	return shorten(strings.Join(names, ", "), mostHappened)
 }
 
 // choose picks operations; each is picked once.
