@@ -270,7 +270,7 @@ func TestReportLooksAsItShould(t *testing.T) {
 		return call(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Media: medium, Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
 	}
 	for name, before := range map[string]func(context.Context) error{
-		"light": media("", "light"), "dark": media("", "dark"), "print": media("print", "light"),
+		"light": media("", "light"), "dark": media("", "dark"), "print": media("print", "dark"),
 		"narrow": func(ctx context.Context) error { return chromedp.Do(ctx, chromedp.EmulateViewport(800, 900)) },
 	} {
 		v := open(t, all, html, "", before)
@@ -286,6 +286,8 @@ func TestReportLooksAsItShould(t *testing.T) {
 		}
 		if name == "print" {
 			assert.Equal(t, "none", ask[string](t, v, `getComputedStyle(document.querySelector("nav")).display`))
+			assert.Equal(t, []string{"0", "none"}, ask[[]string](t, v, `(dispatchEvent(new Event("beforeprint")), [[...document.querySelectorAll("details:not(.spare)")].filter((d) => !d.open).length + "", ...new Set([...document.querySelectorAll(".spare")].map((d) => getComputedStyle(d).display))])`),
+				"all is open but tables that repeat a picture")
 			pdf, err := chromedp.Run(v.ctx, chromedp.PrintToPDF())
 			require.NoError(t, err)
 			assert.True(t, bytes.HasPrefix(pdf, []byte("%PDF")))

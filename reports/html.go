@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"squall/runner/record"
 	"squall/runner/verdict"
@@ -58,6 +60,9 @@ var functions = template.FuncMap{
 	"decimal":    func(v record.Float) string { return strings.Replace(fmt.Sprintf("%.1f", float64(v)), "NaN", "–", 1) },
 	"quantity":   quantity,
 	"change":     changeText,
+	"kept":       keptText,
+	"bare":       bare,
+	"strip":      strip,
 	"effectmark": func(e verdict.Effect) string { return effectMarks[e] },
 	"effectclass": func(e verdict.Effect) string {
 		return map[verdict.Effect]string{verdict.Worse: "fail", verdict.Better: "pass", verdict.Same: "skipped", verdict.Unclear: "skipped"}[e]
@@ -118,7 +123,9 @@ type page struct {
 	Word, Title string
 	Hypothesis  string // where the sentence does not quote it
 	Tally       string
-	First       *shown // the first assertion that is not a pass
+	First       *shown  // the first assertion that is not a pass
+	Also        []shown // the next ones
+	Impact      string
 	Tiles       []tile
 	Assertions  []shown
 	Evidence    []shown
@@ -253,23 +260,45 @@ func newPage(in Input) page {
 	if !strings.Contains(in.Result.Sentence, strings.TrimSuffix(h.Hypothesis, ".")) {
 		p.Hypothesis = h.Hypothesis
 	}
-	p.First = firstBroken(p.Assertions, p.Evidence)
-	p.Tiles = tiles(p)
+	if broken := unmetFirst(p.Assertions, p.Evidence); len(broken) > 0 {
+		p.First, p.Also = &broken[0], broken[1:min(len(broken), 1+mostAlso)]
+	}
+	p.Tiles, p.Impact = tiles(p), impact(p)
 	for _, k := range slices.Sorted(maps.Keys(h.Versions)) {
 		p.Versions = append(p.Versions, k+" "+h.Versions[k])
 	}
 	return p
 }
 
-// firstBroken is the worst assertion that is not a pass, or the worst law of
-// evidence where all assertions are.
-func firstBroken(groups ...[]shown) *shown {
+// mostAlso bounds the assertions named after the first that is not met.
+const mostAlso = 4
+
+// unmetFirst are the assertions that are not met, worst first, or the laws of
+// evidence that are not where all assertions are.
+func unmetFirst(groups ...[]shown) []shown {
 	for _, g := range groups {
-		if len(g) > 0 && g[0].Verdict != verdict.Pass && g[0].Verdict != verdict.Skipped {
-			return &g[0]
+		n := slices.IndexFunc(g, func(s shown) bool { return s.Verdict == verdict.Pass || s.Verdict == verdict.Skipped })
+		if n < 0 {
+			n = len(g)
+		}
+		if n > 0 {
+			return g[:n]
 		}
 	}
 	return nil
+}
+
+// bare is the sentence of a verdict without the word that already stands above it.
+func bare(word, sentence string) string {
+	rest := strings.TrimPrefix(sentence, word+": ")
+	first, size := utf8.DecodeRuneInString(rest)
+	if rest == sentence || size == 0 {
+		return sentence
+	}
+	if id, _, found := strings.Cut(rest, ": "); found && !strings.Contains(id, " ") {
+		return rest // a name is written as it is
+	}
+	return string(unicode.ToUpper(first)) + rest[size:]
 }
 
 // render lets no control character into a page.

@@ -226,9 +226,9 @@ func TestHTMLOfALongRunIsSmall(t *testing.T) {
 }
 
 func TestHTMLOfAnEmptyRun(t *testing.T) {
-	page := rendered(t, Input{Run: &record.Run{}, Result: verdict.Result{Verdict: verdict.Error, Sentence: "error: it never began"}})
+	page := rendered(t, Input{Run: &record.Run{}, Result: verdict.Result{Verdict: verdict.Error, Sentence: "! error It never began"}})
 	text := words(selfContained(t, page))
-	for _, w := range []string{"error: it never began", "nothing was asserted", "none was injected", "no edge was watched", "The record has no end"} {
+	for _, w := range []string{"! error It never began", "nothing was asserted", "none was injected", "no edge was watched", "The record has no end"} {
 		assert.Contains(t, text, w)
 	}
 }
@@ -318,5 +318,39 @@ func TestHTMLIsWellFormed(t *testing.T) {
 			require.Equal(t, open[len(open)-1], string(name), fmt.Sprint(open))
 			open = open[:len(open)-1]
 		}
+	}
+}
+
+func TestImpactForThoseWhoKnowNoMechanism(t *testing.T) {
+	of := func(ok, failed int, p95 float64) []phaseStats {
+		return []phaseStats{{Name: "baseline", OK: 1000, P95: 0.1}, {Name: "fault", OK: ok, Failed: failed, P95: record.Float(p95)}}
+	}
+	flaws := []flawed{{Flaw: "doubled"}, {Flaw: "lost"}, {Flaw: "doubled"}}
+	costs := []costRow{cost("checkout", 0.999, 0.12, 20*time.Second)}
+	for _, tt := range []struct {
+		phases []phaseStats
+		flawed []flawed
+		costs  []costRow
+		want   string
+	}{
+		{of(1000, 0, 0.12), nil, nil, "All they asked for was done under the fault, as before it; they did not wait longer."},
+		{of(880, 120, 0.4), flaws, costs, "The books contradict 3 operations (2 doubled, 1 lost), which no success ratio shows. " +
+			"Of what they asked for 88% was done under the fault, 100% before it; 5 of 100 waited longer than 400 ms (100 ms before). " +
+			"In production: 0.0992% of a month's error budget spent; woken: nobody for the 20 s it lasted; a page had it lasted 7 min (14.4 times over 1 h)."},
+		{of(0, 0, 0), nil, nil, ""},
+		{nil, flaws, costs, ""},
+	} {
+		assert.Equal(t, tt.want, impact(page{Digest: &Digest{Phases: tt.phases, Flawed: tt.flawed}, Costs: tt.costs}))
+	}
+}
+
+func TestSentenceDoesNotRepeatTheWordAboveIt(t *testing.T) {
+	for sentence, want := range map[string]string{
+		"fail: charged-once: 2 were charged twice": "charged-once: 2 were charged twice",
+		"fail: nothing was asserted":               "Nothing was asserted",
+		"interrupted by a person":                  "interrupted by a person",
+		"fail: ":                                   "fail: ",
+	} {
+		assert.Equal(t, want, bare("fail", sentence))
 	}
 }

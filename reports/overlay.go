@@ -15,10 +15,9 @@ import (
 
 var compareTemplate = parse("compare")
 
-// CompareHTML writes the page of two runs: what changed, and both on one axis,
-// which begins for each with its first fault.
-func CompareHTML(w io.Writer, a, b Input, d verdict.Difference) error {
-	a.Digest, b.Digest = a.digest(), b.digest()
+// CompareHTML writes the page of two sides, of one run each or of several: what
+// changed, and all on one axis, which begins for each run with its first fault.
+func CompareHTML(w io.Writer, a, b []Input, d verdict.Difference) error {
 	known := slices.DeleteFunc(slices.Clone(d.Measures), func(m verdict.Measure) bool { return m.Why != "" })
 	slices.SortStableFunc(known, func(a, b verdict.Measure) int { return effectRank(a.Effect) - effectRank(b.Effect) })
 	changes := slices.Clone(d.Assertions)
@@ -27,15 +26,22 @@ func CompareHTML(w io.Writer, a, b Input, d verdict.Difference) error {
 		Letter, Word string
 		Row
 	}
+	var sides []side
+	for i, ins := range [][]Input{a, b} {
+		for n := range ins {
+			ins[n].Digest = ins[n].digest()
+			sides = append(sides, side{letter(string(rune('A'+i)), n, len(ins)), Word(ins[n].Result), RowOf(ins[n])})
+		}
+	}
 	word := "pass"
 	if d.Worse() {
 		word = "fail"
 	}
 	return render(w, compareTemplate, map[string]any{
-		"Sides": []side{{"A", Word(a.Result), RowOf(a)}, {"B", Word(b.Result), RowOf(b)}},
-		"Word":  word, "Worse": d.Worse(), "Changes": changes, "Measures": known, "Little": len(d.Measures) - len(known), "Band": d.Band,
-		"Overlay": overlay(a, b), "Sentence": differenceSentence(d),
-		"OtherPlan": a.Run.Header.Seed == b.Run.Header.Seed && a.Run.Header.PlanHash != b.Run.Header.PlanHash,
+		"Sides": sides, "Titles": []string{b[0].Run.Header.Run, a[0].Run.Header.Run}, "Repeats": repeats(d),
+		"Word": word, "Worse": d.Worse(), "Changes": changes, "Measures": known, "Little": tooLittle(d.Measures), "Band": d.Band,
+		"Overlay": overlay(a, b), "Sentence": differenceSentence(d), "Scatter": scatterText(d),
+		"OtherPlan": otherPlan(a[0].Run.Header, b[0].Run.Header),
 	})
 }
 
@@ -69,26 +75,51 @@ func differenceSentence(d verdict.Difference) string {
 			broken++
 		}
 	}
-	return fmt.Sprintf("Against A, run B broke %s that held; of %s %d are worse, %d better, %d different, %d the same and %d unclear.",
+	whose := "run B"
+	if repeats(d) {
+		whose = fmt.Sprintf("the %s of B", count(float64(d.Runs[1]), "run"))
+	}
+	return fmt.Sprintf("Against A, "+whose+" broke %s that held; of %s %d are worse, %d better, %d different, %d the same and %d unclear.",
 		count(float64(broken), "assertion"), count(float64(counts[verdict.Worse]+counts[verdict.Better]+counts[verdict.Differs]+counts[verdict.Same]+counts[verdict.Unclear]), "measure"),
 		counts[verdict.Worse], counts[verdict.Better], counts[verdict.Differs], counts[verdict.Same], counts[verdict.Unclear])
 }
 
-// overlay draws what the clients of both runs saw.
-func overlay(a, b Input) template.HTML {
-	zero := func(in Input) time.Duration {
-		for _, f := range in.Run.Faults {
-			if f.State == record.FaultInjected {
-				return f.T
-			}
+// curve is one run on the axis of all: zero is its first fault.
+type curve struct {
+	Input
+	zero time.Duration
+	line stroke
+}
+
+func curves(a, b []Input) (out []curve) {
+	for i, ins := range [][]Input{a, b} {
+		for _, in := range ins {
+			line := []stroke{{"A", blue, "6 3"}, {"B", orange, ""}}[i]
+			out = append(out, curve{in, firstFault(in), line})
 		}
-		if p, found := in.Run.Phase("fault"); found {
-			return p.From
-		}
-		return 0
 	}
-	za, zb := zero(a), zero(b)
-	from, to := min(-za, -zb), max(a.Run.Last-za, b.Run.Last-zb)
+	return out
+}
+
+func firstFault(in Input) time.Duration {
+	for _, f := range in.Run.Faults {
+		if f.State == record.FaultInjected {
+			return f.T
+		}
+	}
+	if p, found := in.Run.Phase("fault"); found {
+		return p.From
+	}
+	return 0
+}
+
+// overlay draws what the clients of all runs saw.
+func overlay(a, b []Input) template.HTML {
+	all := curves(a, b)
+	var from, to time.Duration
+	for _, c := range all {
+		from, to = min(from, -c.zero), max(to, c.Run.Last-c.zero)
+	}
 	if to <= from {
 		return ""
 	}
@@ -99,18 +130,15 @@ func overlay(a, b Input) template.HTML {
 	y := 6.0
 	lane := func(name string, height float64, get func(*Digest, bucket) float64, log bool, label func(float64) string) {
 		lo, hi := math.Inf(1), math.Inf(-1)
-		each := func(in Input, z time.Duration, do func(t time.Duration, v float64)) {
-			for _, bk := range in.Digest.Buckets {
-				if bk.T+in.Digest.Step > in.Digest.Begin {
-					do(bk.T+in.Digest.Step/2-z, get(in.Digest, bk))
+		each := func(c curve, do func(t time.Duration, v float64)) {
+			for _, bk := range c.Digest.Buckets {
+				if bk.T+c.Digest.Step > c.Digest.Begin {
+					do(bk.T+c.Digest.Step/2-c.zero, get(c.Digest, bk))
 				}
 			}
 		}
-		for _, s := range []struct {
-			in Input
-			z  time.Duration
-		}{{a, za}, {b, zb}} {
-			each(s.in, s.z, func(_ time.Duration, v float64) {
+		for _, c := range all {
+			each(c, func(_ time.Duration, v float64) {
 				if !math.IsNaN(v) && (v > 0 || !log) {
 					lo, hi = min(lo, v), max(hi, v)
 				}
@@ -136,13 +164,9 @@ func overlay(a, b Input) template.HTML {
 			p.add(`<line x1="%.1f" x2="%.1f" y1="%.1f" y2="%.1f" stroke="currentColor" stroke-opacity="0.13"/>`, leftEdge, rightEdge, ty, ty)
 			p.text(leftEdge-8, ty+4, "end", label(v), `fill-opacity="0.7" font-size="11"`)
 		}
-		for i, s := range []stroke{{"A", blue, "6 3"}, {"B", orange, ""}} {
-			in, z := a, za
-			if i == 1 {
-				in, z = b, zb
-			}
+		for _, c := range all {
 			path, gap := "", true
-			each(in, z, func(t time.Duration, v float64) {
+			each(c, func(t time.Duration, v float64) {
 				if math.IsNaN(v) || log && v <= 0 {
 					gap = true
 					return
@@ -150,9 +174,11 @@ func overlay(a, b Input) template.HTML {
 				path += fmt.Sprintf("%s%.1f %.1f", map[bool]string{true: "M", false: "L"}[gap], x(t), y+height-height*pos(v))
 				gap = false
 			})
-			p.add(`<path d="%s" fill="none" stroke-width="1.8" stroke-linejoin="round" %s/>`, path, s.attributes())
-			p.add(`<line x1="0" x2="22" y1="%.1f" y2="%.1f" stroke-width="2.4" %s/>`, y+24+float64(i)*16, y+24+float64(i)*16, s.attributes())
-			p.text(28, y+28+float64(i)*16, "start", s.Name, `fill-opacity="0.85" font-size="11"`)
+			p.add(`<path d="%s" fill="none" stroke-width="%.1f" stroke-linejoin="round" %s/>`, path, 0.8+1/float64(max(len(a), len(b))), c.line.attributes())
+		}
+		for i, c := range []curve{all[0], all[len(all)-1]} {
+			p.add(`<line x1="0" x2="22" y1="%.1f" y2="%.1f" stroke-width="2.4" %s/>`, y+24+float64(i)*16, y+24+float64(i)*16, c.line.attributes())
+			p.text(28, y+28+float64(i)*16, "start", c.line.Name, `fill-opacity="0.85" font-size="11"`)
 		}
 		y += height + laneGap
 	}

@@ -17,15 +17,7 @@ type tile struct{ Name, Value, Note string }
 // tiles answer, in this order: what was done, what it did, how soon the system
 // noticed and was well again, and whether to worry.
 func tiles(p page) (out []tile) {
-	var base, fault *phaseStats
-	for i := range p.Phases {
-		switch p.Phases[i].Name {
-		case "baseline":
-			base = &p.Phases[i]
-		case "fault":
-			fault = &p.Phases[i]
-		}
-	}
+	base, fault := p.phase("baseline"), p.phase("fault")
 	for i, f := range p.Faults {
 		if i == 1 {
 			out[0].Note += fmt.Sprintf("; and %s more", count(float64(len(p.Faults)-1), "fault"))
@@ -39,13 +31,7 @@ func tiles(p page) (out []tile) {
 			tile{"95th percentile", latency(fault.P95), "before: " + latency(base.P95)})
 	}
 	out = append(out, reactionTiles(p)...)
-	if len(p.Costs) > 0 {
-		c := p.Costs[0]
-		for _, other := range p.Costs[1:] {
-			if other.Spent > c.Spent {
-				c = other
-			}
-		}
+	if c, ok := dearest(p.Costs); ok {
 		out = append(out, tile{"Error budget of a month", percent(c.Spent) + " spent", c.When()})
 	}
 	return out

@@ -1,6 +1,7 @@
 "use strict";
 // Adds to a page that is complete without it: a cursor and zoom for the
-// timeline, links that open what they point into, and a print with all open.
+// timeline, links that open what they point into, and a print with all open but tables
+// that repeat a picture.
 (() => {
   const $ = (id) => document.getElementById(id);
 
@@ -10,7 +11,7 @@
     if (target) target.scrollIntoView();
   };
   addEventListener("hashchange", reveal);
-  addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((d) => { if (!d.open) { d.open = true; d.dataset.shut = ""; } }));
+  addEventListener("beforeprint", () => document.querySelectorAll("details:not(.spare)").forEach((d) => { if (!d.open) { d.open = true; d.dataset.shut = ""; } }));
   addEventListener("afterprint", () => document.querySelectorAll("details[data-shut]").forEach((d) => { d.open = false; delete d.dataset.shut; }));
 
   const kept = { from: null, to: null, at: null }; // survives a redrawn timeline

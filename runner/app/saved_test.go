@@ -195,6 +195,36 @@ func TestCompareCommand(t *testing.T) {
 	assert.True(t, got.Worse)
 	assert.Len(t, got.Difference.Assertions, 2)
 
+	for i := range 4 {
+		for name, slower := range map[string]float64{"before": 1, "after": 3} {
+			dir := filepath.Join(name, fmt.Sprint(i))
+			saveRun(t, dir, slower+float64(i)/100)
+			code, out, errs := squall(t, "judge", dir)
+			require.Equal(t, ExitPass, code, out+errs)
+		}
+	}
+	code, out, errs = squall(t, "compare", "before", "after", "--html", "page.html")
+	assert.Equal(t, ExitFail, code, errs)
+	assert.Regexp(t, `B4 +saved`, out)
+	assert.Regexp(t, `✗ worse +fault +work median`, out)
+	assert.FileExists(t, "page.html")
+	code, out, _ = squall(t, "compare", "a", "--", "after/0", "after/1")
+	assert.Equal(t, ExitPass, code)
+	assert.Contains(t, out, "too few repeats: 1 and 2 with enough data, 3 each are needed")
+
+	code, _, errs = squall(t, "compare", "a", "b", "slow")
+	assert.Equal(t, ExitUsage, code)
+	assert.Contains(t, errs, "each side of --")
+	saveRun(t, "broken", 1, "X1")
+	_, _, _ = squall(t, "judge", "broken")
+	code, _, errs = squall(t, "compare", "a", "--", "b", "broken")
+	assert.Equal(t, ExitUsage, code)
+	assert.Contains(t, errs, "one set of defects")
+	require.NoError(t, os.Mkdir("empty", 0o755))
+	code, _, errs = squall(t, "compare", "a", "empty")
+	assert.Equal(t, ExitUsage, code)
+	assert.Contains(t, errs, "holds none")
+
 	code, _, errs = squall(t, "compare", "a", "nowhere")
 	assert.Equal(t, ExitUsage, code, errs)
 	code, _, errs = squall(t, "compare", "a", "b", "--band", "much")

@@ -21,6 +21,7 @@ type Saved struct {
 // Difference is what a second run did differently from a first one.
 type Difference struct {
 	Band       float64   `json:"band"` // relative change that still is none
+	Runs       [2]int    `json:"runs"` // on each side
 	Assertions []Change  `json:"assertions"`
 	Measures   []Measure `json:"measures"`
 }
@@ -33,11 +34,17 @@ type Change struct {
 	Is    Verdict `json:"is,omitempty"`
 	From  string  `json:"from,omitempty"` // as measured
 	To    string  `json:"to,omitempty"`
+	Kept  *Kept   `json:"kept,omitempty"` // over repeats
 }
 
 // Worse reports whether the assertion held and is broken now. One that is not
 // known to hold is not worse.
-func (c Change) Worse() bool { return c.Was == Pass && rank(c.Is) > rank(Inconclusive) }
+func (c Change) Worse() bool {
+	if c.Kept != nil {
+		return c.Kept.worse()
+	}
+	return c.Was == Pass && rank(c.Is) > rank(Inconclusive)
+}
 
 // Effect is what a measure shows.
 type Effect string
@@ -64,6 +71,9 @@ type Measure struct {
 	Why      string   `json:"why,omitempty"`      // there is nothing to compare
 	Relative bool     `json:"relative,omitempty"` // Change is a ratio
 
+	FromRuns []float64 `json:"fromRuns,omitempty"` // over repeats: the value of each run
+	ToRuns   []float64 `json:"toRuns,omitempty"`
+
 	less, more Effect // what it means if the second is lower or higher
 }
 
@@ -79,32 +89,104 @@ const shareBand = 0.01
 // diffSlice is the length of the slices whose values are compared.
 const diffSlice = 500 * time.Millisecond
 
-// Compare tells what run b did differently from run a, phase by phase: what the
-// client saw of each operation, and the expressions that both assert something
-// of. Slices of both are compared by a block bootstrap, shares of events by the
-// interval of Newcombe (1998, method 10). Less than the band is no change. With
-// many measures some interval would miss by chance, so all are widened until they
-// hold together with 95 % (Bonferroni). What differs from run to run on the
-// machine itself is part of the difference: two runs cannot tell it apart.
-func Compare(ctx context.Context, a, b Saved, band float64) (Difference, error) {
-	d := Difference{Band: band, Assertions: changes(a.Result, b.Result)}
-	va, vb := a.Judge.view(a.Run), b.Judge.view(b.Run)
+// Sample is what is compared of a finished run: it holds no record.
+type Sample struct {
+	result Result
+	judge  *Judge // by the scenario that it ran
+	seed   uint64
+	values map[metric]sampled
+	order  []metric
+}
+
+// metric is one thing that is measured in one phase. Runs are compared by
+// those that are the same in all of them.
+type metric struct {
+	phase, name, unit, expr string
+	less, more              Effect // what it means if there is less or more of it
+}
+
+// sampled is a metric as one run has it: its value in each slice, or, of a
+// share, its events.
+type sampled struct {
+	slices []float64
+	tally  *Tally
+}
+
+// Sample takes from the run, phase by phase, what the client saw of each
+// operation, and the expressions that its scenario asserts something of.
+func (s Saved) Sample(ctx context.Context) (Sample, error) {
+	out := Sample{result: s.Result, judge: s.Judge, seed: s.Run.Header.Seed, values: map[metric]sampled{}}
+	v := s.Judge.view(s.Run)
 	for _, phase := range []string{"baseline", "fault", "recovery"} {
-		wa, _, inA := va.phase(phase)
-		wb, _, inB := vb.phase(phase)
-		if !inA || !inB {
+		w, _, found := v.phase(phase)
+		if !found {
 			continue
 		}
-		p := pair{phase: phase, a: va, b: vb, wa: wa, wb: wb, seed: b.Run.Header.Seed}
-		d.Measures = append(d.Measures, p.operations()...)
-		more, err := p.expressions(ctx, a.Judge, b.Judge)
-		if err != nil {
-			return d, err
+		out.operations(phase, seen(v, w))
+		for _, q := range s.Judge.expressions() {
+			ps, _, err := slicesOf(ctx, v, q.expr, w, diffSlice)
+			if ctx.Err() != nil {
+				return out, ctx.Err()
+			}
+			if err != nil {
+				continue // several series: which of them is meant is not said
+			}
+			q.phase = phase
+			out.add(q, sampled{slices: values(ps)})
 		}
-		d.Measures = append(d.Measures, more...)
 	}
-	d.decide()
-	return d, nil
+	return out, nil
+}
+
+func (s *Sample) add(q metric, v sampled) {
+	s.values[q] = v
+	s.order = append(s.order, q)
+}
+
+// operations adds what the client saw in a phase.
+func (s *Sample) operations(phase string, seen map[string][]slice) {
+	for _, name := range slices.Sorted(maps.Keys(seen)) {
+		all := seen[name]
+		events := tallyOf(all)
+		s.add(metric{phase: phase, name: name + " ok", unit: "share", less: Worse, more: Better}, sampled{tally: &events})
+		s.add(metric{phase: phase, name: name + " ok throughput", unit: "per second", less: Worse, more: Better}, sampled{slices: each(all, slice.rate)})
+		s.add(metric{phase: phase, name: name + " median", unit: "seconds", less: Better, more: Worse}, sampled{slices: each(all, quantileOf(0.5))})
+		s.add(metric{phase: phase, name: name + " 95th percentile", unit: "seconds", less: Better, more: Worse}, sampled{slices: each(all, quantileOf(0.95))})
+	}
+}
+
+// Compare tells what the runs b did differently from the runs a, which are of
+// one scenario each. Less than the band is no change. With many measures some
+// interval would miss by chance, so all are widened until they hold together
+// with 95 % (Bonferroni).
+//
+// One run is compared with one by its slices, with a block bootstrap, and shares
+// of events by the interval of Newcombe (1998, method 10). What differs from run
+// to run on the machine itself is then part of the difference: two runs cannot
+// tell it apart. Several can, see repeats.go.
+func Compare(a, b []Sample, band float64) Difference {
+	d := Difference{Band: band, Runs: [2]int{len(a), len(b)}}
+	if len(a) == 1 && len(b) == 1 {
+		d.Assertions = changes(a[0].result, b[0].result)
+		for _, q := range common(a[0], b[0]) {
+			d.Measures = append(d.Measures, q.once(a[0].values[q], b[0].values[q], b[0].seed))
+		}
+		d.decide()
+		return d
+	}
+	d.Assertions = keptOverRepeats(a, b)
+	d.overRepeats(a, b)
+	return d
+}
+
+// common are the quantities that both have.
+func common(a, b Sample) (out []metric) {
+	for _, q := range a.order {
+		if _, both := b.values[q]; both {
+			out = append(out, q)
+		}
+	}
+	return out
 }
 
 // decide takes the effects from intervals that hold together.
@@ -158,14 +240,6 @@ func (r Result) finding(id identity) (Finding, bool) {
 	return r.Findings[i], true
 }
 
-// pair is one phase of both runs.
-type pair struct {
-	phase  string
-	a, b   *View
-	wa, wb Window
-	seed   uint64
-}
-
 // slice is what the client saw of one operation in one slice.
 type slice struct {
 	took    []float64 // of those that were ok, seconds
@@ -192,23 +266,6 @@ func seen(v *View, w Window) map[string][]slice {
 			s.ok++
 			s.took = append(s.took, time.Duration(o.Dur).Seconds())
 		}
-	}
-	return out
-}
-
-// operations compares what the client saw.
-func (p pair) operations() (out []Measure) {
-	a, b := seen(p.a, p.wa), seen(p.b, p.wb)
-	for _, name := range slices.Sorted(maps.Keys(a)) {
-		if b[name] == nil {
-			continue
-		}
-		out = append(out,
-			p.share(name+" ok", tallyOf(a[name]), tallyOf(b[name])),
-			p.ratio(name+" ok throughput", "per second", each(a[name], slice.rate), each(b[name], slice.rate), Worse, Better),
-			p.ratio(name+" median", "seconds", each(a[name], quantileOf(0.5)), each(b[name], quantileOf(0.5)), Better, Worse),
-			p.ratio(name+" 95th percentile", "seconds", each(a[name], quantileOf(0.95)), each(b[name], quantileOf(0.95)), Better, Worse),
-		)
 	}
 	return out
 }
@@ -243,36 +300,11 @@ func tallyOf(all []slice) (t Tally) {
 	return t
 }
 
-// expressions compares what both runs assert something of.
-func (p pair) expressions(ctx context.Context, a, b *Judge) (out []Measure, err error) {
-	of := b.expressions()
-	for _, e := range a.expressions() {
-		if !slices.Contains(of, e) {
-			continue
-		}
-		from, _, err := slicesOf(ctx, p.a, e.expr, p.wa, diffSlice)
-		if err != nil {
-			continue // several series: which of them is meant is not said
-		}
-		to, _, err := slicesOf(ctx, p.b, e.expr, p.wb, diffSlice)
-		if err != nil {
-			continue
-		}
-		out = append(out, p.ratio(e.id, "", values(from), values(to), e.less, e.more))
-	}
-	return out, ctx.Err()
-}
-
-// assertedExpr is an expression with what a lower and a higher value means, by the
-// bounds that it has.
-type assertedExpr struct {
-	id, expr   string
-	less, more Effect
-}
-
-func (j *Judge) expressions() (out []assertedExpr) {
+// expressions are what assertions look at, with what a lower and a higher value
+// means by the bounds that they have.
+func (j *Judge) expressions() (out []metric) {
 	for _, c := range j.checks {
-		e := assertedExpr{id: c.ID, less: Differs, more: Differs}
+		e := metric{name: c.ID, less: Differs, more: Differs}
 		switch checker := c.checker.(type) {
 		case *promql:
 			e.expr = checker.Expr
@@ -292,28 +324,29 @@ func (j *Judge) expressions() (out []assertedExpr) {
 	return out
 }
 
-// ratio compares the means of two series of slices. less and more say what it
-// means if the second is lower or higher.
-func (p pair) ratio(name, unit string, from, to []float64, less, more Effect) Measure {
-	m := Measure{Phase: p.phase, Name: name, Unit: unit, Relative: true, Effect: Unclear, Interval: Interval{0, record.Float(math.Inf(1))}, less: less, more: more}
-	if n := min(len(from), len(to)); n < minSlices {
-		m.Why = fmt.Sprintf("%s, %d are needed", plural(n, "slice"), minSlices)
-		return m
+func (q metric) measure(relative bool) Measure {
+	m := Measure{Phase: q.phase, Name: q.name, Unit: q.unit, Relative: relative, Effect: Unclear, Interval: Interval{-1, 1}, less: q.less, more: q.more}
+	if relative {
+		m.Interval = Interval{0, record.Float(math.Inf(1))}
 	}
-	m.From, m.To = mean(from), mean(to)
-	m.Change, m.Interval = ratioOfMeans(from, to, p.seed)
 	return m
 }
 
-// share compares shares of good events.
-func (p pair) share(name string, from, to Tally) Measure {
-	m := Measure{Phase: p.phase, Name: name, Unit: "share", Effect: Unclear, Interval: Interval{-1, 1}, less: Worse, more: Better}
-	if from.Total == 0 || to.Total == 0 {
+// once compares one run with one.
+func (q metric) once(from, to sampled, seed uint64) Measure {
+	m := q.measure(from.tally == nil)
+	switch n := min(len(from.slices), len(to.slices)); {
+	case from.tally != nil && (from.tally.Total == 0 || to.tally.Total == 0):
 		m.Why = "no events"
-		return m
+	case from.tally != nil:
+		m.From, m.To = from.tally.ratio(), to.tally.ratio()
+		m.Change, m.Interval = m.To-m.From, differenceOfShares(*from.tally, *to.tally)
+	case n < minSlices:
+		m.Why = fmt.Sprintf("%s, %d are needed", plural(n, "slice"), minSlices)
+	default:
+		m.From, m.To = mean(from.slices), mean(to.slices)
+		m.Change, m.Interval = ratioOfMeans(from.slices, to.slices, seed)
 	}
-	m.From, m.To = from.ratio(), to.ratio()
-	m.Change, m.Interval = m.To-m.From, differenceOfShares(from, to)
 	return m
 }
 

@@ -16,8 +16,8 @@ import (
 
 const fastEnough = "{id: x, slo: checkout, atLeast: 97%}\n    - {id: served, promql: 'sum(rate(squall_operations_total[$window]))', atLeast: 30}"
 
-// saved is a judged run whose operations take 20 ms or so under the fault, times slower.
-func saved(t *testing.T, w *world, seed uint64, slower float64) verdict.Saved {
+// sample is what is compared of a judged run whose operations take 20 ms or so under the fault, times slower.
+func sample(t *testing.T, w *world, seed uint64, slower float64) verdict.Sample {
 	t.Helper()
 	chance := rand.New(rand.NewPCG(seed, 7))
 	edit := w.edit
@@ -34,54 +34,58 @@ func saved(t *testing.T, w *world, seed uint64, slower float64) verdict.Saved {
 	j, ps := verdict.NewJudge(scenario(t, fastEnough), system(t))
 	require.Empty(t, ps)
 	run := w.run()
-	return verdict.Saved{Run: run, Judge: j, Result: j.Judge(context.Background(), run)}
+	out, err := verdict.Saved{Run: run, Judge: j, Result: j.Judge(context.Background(), run)}.Sample(context.Background())
+	require.NoError(t, err)
+	return out
+}
+
+func one(s verdict.Sample) []verdict.Sample { return []verdict.Sample{s} }
+
+func of(t *testing.T, d verdict.Difference, phase, name string) verdict.Measure {
+	t.Helper()
+	for _, m := range d.Measures {
+		if m.Phase == phase && m.Name == name {
+			return m
+		}
+	}
+	require.Fail(t, "no measure", "%s in %s", name, phase)
+	return verdict.Measure{}
 }
 
 func TestCompareRuns(t *testing.T) {
 	t.Parallel()
-	of := func(d verdict.Difference, phase, name string) verdict.Measure {
-		for _, m := range d.Measures {
-			if m.Phase == phase && m.Name == name {
-				return m
-			}
-		}
-		require.Fail(t, "no measure", "%s in %s", name, phase)
-		return verdict.Measure{}
-	}
 	brief := newWorld()
 	brief.edit = func(r *record.Run) { r.Phases[2].To = fault + 3*time.Second }
 	for _, tt := range []struct {
 		name    string
-		b       verdict.Saved
+		b       verdict.Sample
 		worse   bool
 		effects map[string]verdict.Effect // of the fault phase
 	}{
-		{"the same again", saved(t, newWorld(), 2, 1), false, map[string]verdict.Effect{
+		{"the same again", sample(t, newWorld(), 2, 1), false, map[string]verdict.Effect{
 			"checkout ok": verdict.Unclear, "checkout median": verdict.Same, "served": verdict.Same}}, // 400 events are too few for a point
-		{"slower by half", saved(t, newWorld(), 2, 1.5), true, map[string]verdict.Effect{
+		{"slower by half", sample(t, newWorld(), 2, 1.5), true, map[string]verdict.Effect{
 			"checkout ok": verdict.Unclear, "checkout median": verdict.Worse, "checkout 95th percentile": verdict.Worse}},
-		{"faster", saved(t, newWorld(), 2, 0.5), false, map[string]verdict.Effect{
+		{"faster", sample(t, newWorld(), 2, 0.5), false, map[string]verdict.Effect{
 			"checkout median": verdict.Better, "checkout 95th percentile": verdict.Better}},
-		{"a tenth slower, which is the band", saved(t, newWorld(), 2, 1.1), false, map[string]verdict.Effect{"checkout median": verdict.Unclear}},
-		{"failing", saved(t, failing(5), 2, 1), true, map[string]verdict.Effect{"checkout ok": verdict.Worse, "served": verdict.Same}},
-		{"too short to tell", saved(t, brief, 2, 3), false, map[string]verdict.Effect{"checkout median": verdict.Unclear}},
+		{"a tenth slower, which is the band", sample(t, newWorld(), 2, 1.1), false, map[string]verdict.Effect{"checkout median": verdict.Unclear}},
+		{"failing", sample(t, failing(5), 2, 1), true, map[string]verdict.Effect{"checkout ok": verdict.Worse, "served": verdict.Same}},
+		{"too short to tell", sample(t, brief, 2, 3), false, map[string]verdict.Effect{"checkout median": verdict.Unclear}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			d, err := verdict.Compare(context.Background(), saved(t, newWorld(), 1, 1), tt.b, 0.1)
-			require.NoError(t, err)
+			d := verdict.Compare(one(sample(t, newWorld(), 1, 1)), one(tt.b), 0.1)
 			assert.Equal(t, tt.worse, d.Worse())
 			for name, want := range tt.effects {
-				m := of(d, "fault", name)
+				m := of(t, d, "fault", name)
 				assert.Equal(t, want, m.Effect, "%s: %+v", name, m)
 			}
-			assert.NotEqual(t, verdict.Worse, of(d, "baseline", "checkout median").Effect, "nothing is different before the fault")
+			assert.NotEqual(t, verdict.Worse, of(t, d, "baseline", "checkout median").Effect, "nothing is different before the fault")
 		})
 	}
 }
 
 func TestCompareAssertions(t *testing.T) {
-	d, err := verdict.Compare(context.Background(), saved(t, newWorld(), 1, 1), saved(t, failing(5), 2, 1), 0.1)
-	require.NoError(t, err)
+	d := verdict.Compare(one(sample(t, newWorld(), 1, 1)), one(sample(t, failing(5), 2, 1)), 0.1)
 	require.Len(t, d.Assertions, 3)
 	assert.Equal(t, verdict.Change{Group: "steady", ID: "ok", Was: verdict.Pass, Is: verdict.Pass, From: d.Assertions[0].From, To: d.Assertions[0].To}, d.Assertions[0])
 	broke := d.Assertions[1]
@@ -89,8 +93,7 @@ func TestCompareAssertions(t *testing.T) {
 	assert.True(t, broke.Worse())
 	assert.Contains(t, broke.To, "80%")
 
-	back, err := verdict.Compare(context.Background(), saved(t, failing(5), 2, 1), saved(t, newWorld(), 1, 1), 0.1)
-	require.NoError(t, err)
+	back := verdict.Compare(one(sample(t, failing(5), 2, 1)), one(sample(t, newWorld(), 1, 1)), 0.1)
 	assert.False(t, back.Worse(), "what is mended is not worse")
 }
 
@@ -100,8 +103,7 @@ func TestSameRunsAreRarelyCalledDifferent(t *testing.T) {
 	t.Parallel()
 	differ := 0
 	for seed := range uint64(40) {
-		d, err := verdict.Compare(context.Background(), saved(t, newWorld(), 2*seed, 1), saved(t, newWorld(), 2*seed+1, 1), 0)
-		require.NoError(t, err)
+		d := verdict.Compare(one(sample(t, newWorld(), 2*seed, 1)), one(sample(t, newWorld(), 2*seed+1, 1)), 0)
 		if slices.ContainsFunc(d.Measures, func(m verdict.Measure) bool { return m.Effect == verdict.Worse || m.Effect == verdict.Better }) {
 			differ++
 		}
