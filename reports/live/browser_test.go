@@ -61,7 +61,7 @@ func TestPageFollowsInABrowser(t *testing.T) {
 		require.NoError(t, err, "%s: %v", expr, troubles)
 	}
 	seen(`document.getElementById("live").textContent === "● live"`)
-	seen(`(window.here = true, document.body.innerText.includes("it goes on"))`)
+	seen(`(window.here = true, document.body.innerText.includes("It goes on"))`)
 
 	require.NoError(t, w.Append(record.TypePhase, record.Phase{Name: "baseline", Event: "start"}))
 	require.NoError(t, w.Append(record.TypeNote, record.Note{Author: "ann", Text: "<i>watch</i> this"}))
@@ -69,7 +69,7 @@ func TestPageFollowsInABrowser(t *testing.T) {
 	seen(`!!document.querySelector(".bar button") && !!document.getElementById("timeline-picture").dataset.from`) // the timeline that came later has its cursor
 
 	require.NoError(t, w.Close(record.End{Reason: record.EndDone}))
-	seen(`document.getElementById("live").textContent === "ended" && document.body.innerText.includes("pass: it is over")`)
+	seen(`document.getElementById("live").textContent === "ended" && document.body.innerText.includes("It is over")`)
 	seen(`window.here === true`) // and was never loaded again
 	mu.Lock()
 	defer mu.Unlock()

@@ -107,7 +107,7 @@ func TestPageFollowsTheRunToItsEnd(t *testing.T) {
 	body, err := io.ReadAll(res.Body)
 	require.NoError(t, err)
 	res.Body.Close()
-	assert.Contains(t, string(body), "inconclusive: it goes on")
+	assert.Contains(t, string(body), "It goes on")
 	assert.Contains(t, string(body), "connect-src &#39;self&#39;")
 	assert.Contains(t, string(body), "Slow &lt;b&gt;provider")
 
@@ -122,7 +122,7 @@ func TestPageFollowsTheRunToItsEnd(t *testing.T) {
 	next(t, stream, func(e event) bool { return e.name == "section" && strings.Contains(e.data, "watch this") })
 
 	require.NoError(t, w.Close(record.End{Reason: record.EndDone}))
-	next(t, stream, func(e event) bool { return e.name == "section" && strings.Contains(e.data, "pass: it is over") })
+	next(t, stream, func(e event) bool { return e.name == "section" && strings.Contains(e.data, "It is over") })
 	next(t, stream, func(e event) bool { return e.name == "end" })
 	_, more := <-stream
 	assert.False(t, more, "the server ends the stream")
