@@ -106,18 +106,6 @@ func (f *file) Write(ctx context.Context, data []byte, off int64) (uint32, sysca
 	return f.LoopbackFile.Write(ctx, data, off)
 }
 
-// Writev is Write of several pieces.
-func (f *file) Writev(ctx context.Context, data [][]byte, off int64) (uint32, syscall.Errno) {
-	size := 0
-	for _, d := range data {
-		size += len(d)
-	}
-	if errno := f.askWrite(ctx, off, size); errno != 0 {
-		return 0, errno
-	}
-	return f.LoopbackFile.Writev(ctx, data, off)
-}
-
 func (f *file) askWrite(ctx context.Context, off int64, size int) syscall.Errno {
 	return f.rules.ask(ctx, operation{kind: faults.DiskWrite, grows: func() bool { return f.endsBefore(ctx, uint64(off)+uint64(size)) }})
 }

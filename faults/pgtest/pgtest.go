@@ -131,7 +131,7 @@ func (p programs) serve(data, addr string) (stop func(), err error) {
 		return nil, err
 	}
 	cmd := p.command("postgres", "-D", data, "-h", host, "-p", port, "-k", "", "-c", "fsync=off", "-c", "shared_buffers=16MB")
-	cmd.SysProcAttr.Pdeathsig = syscall.SIGQUIT
+	dieWithParent(cmd.SysProcAttr)
 	var log bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &log, &log
 	started, ended := make(chan error, 1), make(chan error, 1)

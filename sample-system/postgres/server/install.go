@@ -131,7 +131,8 @@ func (i *Installation) command(ctx context.Context, program string, args ...stri
 	cmd := exec.CommandContext(ctx, filepath.Join(i.bin, program), args...)
 	cmd.Dir = "/"
 	cmd.Env = []string{"PATH=" + i.bin + ":/usr/bin:/bin", "LC_ALL=C", "TZ=UTC", "LC_MESSAGES=C"}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: i.as, Pdeathsig: syscall.SIGQUIT}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: i.as}
+	dieWithParent(cmd.SysProcAttr)
 	cmd.WaitDelay = outputGrace
 	return cmd
 }
