@@ -61,14 +61,17 @@ func main() {
 	os.Exit(code)
 }
 
-// run serves the named service until ctx ends, or runs the dead-letter command;
+// run serves the named service until ctx ends, or runs one of the other commands;
 // 2 means that it was asked for wrongly.
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
 	if len(args) > 0 && args[0] == "dlq" {
 		return dlq.Main(ctx, args[1:], getenv, stdout, stderr)
 	}
+	if len(args) == 1 && args[0] == "ready" {
+		return ready(ctx, getenv, stderr)
+	}
 	if len(args) != 1 || services[args[0]] == nil {
-		fmt.Fprintf(stderr, "usage: shop %s\n       shop dlq list|replay\n", strings.Join(slices.Sorted(maps.Keys(services)), "|"))
+		fmt.Fprintf(stderr, "usage: shop %s\n       shop dlq list|replay\n       shop ready\n", strings.Join(slices.Sorted(maps.Keys(services)), "|"))
 		return 2
 	}
 	cfg, err := service.FromEnv(args[0], getenv, stderr)

@@ -53,6 +53,14 @@ func (a *app) readInputs(args []string, c choice) ([]*input, error) {
 	names := map[string]string{}
 	for _, f := range files {
 		in, problems := readInput(f, c)
+		if len(problems) > 0 && !slices.Contains(args, f) {
+			if own := c.fits(f); own != nil {
+				if own.tagged(c.tags) {
+					fmt.Fprintf(a.Stderr, "left out: %s does not fit %s: %s\n", f, c.system, problems[0].Msg)
+				}
+				continue
+			}
+		}
 		all = append(all, problems...)
 		if in == nil || !in.tagged(c.tags) {
 			continue
@@ -69,10 +77,28 @@ func (a *app) readInputs(args []string, c choice) ([]*input, error) {
 		all.Sort()
 		return nil, exitError{code: ExitUsage, err: all}
 	}
+	if len(ins) == 0 && len(c.tags) == 0 {
+		return nil, usage("no scenario among %d files fits %s", len(files), c.system)
+	}
 	if len(ins) == 0 {
 		return nil, usage("no scenario with tag %s among %d files", strings.Join(c.tags, " or "), len(files))
 	}
 	return ins, nil
+}
+
+// fits reads a scenario for the system that it names itself. It is nil where that
+// makes no difference: a scenario of a folder that is right by itself, and has
+// only no place in the system of the command line, is no mistake.
+func (c choice) fits(file string) *input {
+	if c.system == "" {
+		return nil
+	}
+	c.system, c.here = "", false
+	in, problems := readInput(file, c)
+	if len(problems) > 0 {
+		return nil
+	}
+	return in
 }
 
 func (in *input) tagged(tags []string) bool {

@@ -1,12 +1,17 @@
 package compose
 
 import (
+	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"squall/scenarios/spec"
 )
 
 func TestPropose(t *testing.T) {
@@ -71,6 +76,44 @@ func TestPlace(t *testing.T) {
 	assert.Equal(t, "squall-2", all[1].Network)
 	assert.Equal(t, "default", all[2].Network)
 	assert.Equal(t, []string{"default", "squall-2"}, f.Networks("b"), "it is on both")
+}
+
+// Of services with profiles those are there that are asked for, by profile or by
+// name, and they are ordinary services from then on.
+func TestChoose(t *testing.T) {
+	f := &File{doc: map[string]any{"services": map[string]any{
+		"a": map[string]any{}, "on": map[string]any{"profiles": []any{"tools", "on"}}, "off": map[string]any{"profiles": []any{"off"}},
+		"named": map[string]any{"profiles": []any{"off"}},
+	}}}
+	f.Choose([]string{"on"}, []string{"named"})
+	assert.Equal(t, []string{"a", "named", "on"}, f.Names())
+	assert.NotContains(t, f.service("on"), "profiles")
+	assert.NotContains(t, f.service("named"), "profiles")
+}
+
+// The compose file of the shop is one that the tool takes with all its profiles,
+// and none of these is started unless it is asked for. Their images cannot be
+// had on every machine, so they are not run here.
+func TestShopProject(t *testing.T) {
+	if _, err := exec.LookPath("docker"); err != nil {
+		t.Skip("docker is not installed")
+	}
+	declared, problems := spec.LoadSystem("../../../sample-system/compose.yaml")
+	require.Empty(t, problems)
+	sys, problems := declared.With()
+	require.Empty(t, problems)
+	tool, err := FindTool(t.Context(), os.Environ())
+	require.NoError(t, err)
+	f, err := Read(t.Context(), tool, os.Environ(), sys)
+	require.NoError(t, err)
+	assert.ElementsMatch(t, slices.Collect(maps.Keys(sys.Spec.Services)), f.Names())
+	sys.Spec.Compose.Profiles = []string{"observability", "postgres"}
+	f, err = Read(t.Context(), tool, os.Environ(), sys)
+	require.NoError(t, err)
+	for _, name := range []string{"postgres", "prometheus", "grafana", "jaeger"} {
+		assert.Contains(t, f.Names(), name)
+	}
+	assert.True(t, f.Healthy("gateway"))
 }
 
 func FuzzLead(f *testing.F) {

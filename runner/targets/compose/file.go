@@ -41,6 +41,26 @@ type Wish struct {
 	Hosts   map[string]string // fixed host name -> address of the proxy
 }
 
+// Choose leaves the services that have no profile, one that is on, or are wanted
+// by name, as the newer tool does by itself and the older only when it starts them.
+func (f *File) Choose(profiles, wanted []string) {
+	for name := range f.services() {
+		of, _ := f.service(name)["profiles"].([]any)
+		on := slices.ContainsFunc(of, func(p any) bool { return slices.Contains(profiles, fmt.Sprint(p)) })
+		if len(of) > 0 && !on && !slices.Contains(wanted, name) {
+			delete(f.services(), name)
+		} else {
+			delete(f.service(name), "profiles")
+		}
+	}
+}
+
+// Unwatched takes a service's health check away, where something else tells when
+// it is ready: a program that is run in each container every few seconds is load.
+func (f *File) Unwatched(service string) {
+	f.service(service)["healthcheck"] = map[string]any{"disable": true}
+}
+
 // Isolate takes away what would meet another copy of the project: published
 // ports, container names, names of networks and volumes of its own. Restarts
 // become the supervisor's business, who knows what a fault has ended.

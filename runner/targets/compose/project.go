@@ -55,9 +55,7 @@ func Read(ctx context.Context, tool, env []string, sys *spec.System) (*File, err
 	for _, f := range c.Files {
 		command = append(command, "-f", f)
 	}
-	for _, p := range c.Profiles {
-		command = append(command, "--profile", p)
-	}
+	command = append(command, "--profile", "*")
 	for key, value := range c.Env {
 		env = append(env, key+"="+value)
 	}
@@ -72,6 +70,11 @@ func Read(ctx context.Context, tool, env []string, sys *spec.System) (*File, err
 	if f.services() == nil {
 		return nil, errors.New("read compose project: it has no services: files of the first format, without services:, are not supported")
 	}
+	var wanted []string
+	for name := range sys.Spec.Services {
+		wanted = append(wanted, sys.ContainerOf(name))
+	}
+	f.Choose(c.Profiles, wanted)
 	return f, nil
 }
 

@@ -137,8 +137,9 @@ func Run(ctx context.Context, dir string, env []string, command ...string) ([]by
 
 // Limits of a container that faults change.
 type Limits struct {
-	NanoCpus int64
-	Memory   int64 // bytes; 0: none
+	NanoCpus   int64
+	Memory     int64 // bytes; 0: none
+	MemorySwap int64 // memory and swap together; -1: no limit
 }
 
 // LimitsOf reads the limits of a container.
@@ -223,11 +224,18 @@ func Update(ctx context.Context, name string, flags ...string) error {
 	return err
 }
 
-// AllCPUs is as many cores as the machine of the containers has: no limit.
-func AllCPUs(ctx context.Context) string {
-	out, err := Run(ctx, "", nil, "docker", "info", "--format", "{{.NCPU}}")
-	if n := strings.TrimSpace(string(out)); err == nil && n != "" {
-		return n
+// Machine is what the machine of the containers has. Docker cannot take a limit
+// away from a container that runs: as much as the machine has limits nothing.
+type Machine struct {
+	CPUs   int64 `json:"NCPU"`
+	Memory int64 `json:"MemTotal"` // bytes
+}
+
+// MachineOf asks Docker.
+func MachineOf(ctx context.Context) (m Machine, err error) {
+	out, err := Run(ctx, "", nil, "docker", "info", "--format", "{{json .}}")
+	if err == nil {
+		err = json.Unmarshal(out, &m)
 	}
-	return "1"
+	return m, err
 }

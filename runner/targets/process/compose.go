@@ -134,6 +134,9 @@ func (c *composed) drawService(at site, service string, defects []string) launch
 	if main := l.Ports[svc.Port]; main != "" {
 		l.URL = "http://" + main
 	}
+	if svc.Ready.HTTP != "" || svc.Ready.TCP != "" {
+		c.file.Unwatched(service)
+	}
 	l.Ready = readySigns{Healthy: c.file.Healthy(service), TCP: l.Ports[svc.Ready.TCP]}
 	if svc.Ready.HTTP != "" {
 		l.Ready.HTTP = l.URL + svc.Ready.HTTP
@@ -270,20 +273,31 @@ func newQuota(ctx context.Context, container string, h faults.Hold) (*quota, err
 	if err != nil {
 		return nil, err
 	}
+	machine, err := docker.MachineOf(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var flags []string
 	if q.memory {
-		limit := fmt.Sprint(q.usage.Memory + h.Memory.Headroom)
-		flags, q.undo = []string{"--memory", limit, "--memory-swap", limit}, []string{"--memory", "0", "--memory-swap", "-1"}
+		limit := q.usage.Memory + h.Memory.Headroom
 		if q.before.Memory > 0 {
-			q.undo = []string{"--memory", fmt.Sprint(q.before.Memory), "--memory-swap", "-1"}
+			limit = min(limit, uint64(q.before.Memory))
+		}
+		flags, q.undo = memoryFlags(int64(limit), int64(limit)), memoryFlags(machine.Memory, machine.Memory)
+		if q.before.Memory > 0 {
+			q.undo = memoryFlags(q.before.Memory, q.before.MemorySwap)
 		}
 	} else {
-		flags, q.undo = []string{"--cpus", fmt.Sprint(h.CPU)}, []string{"--cpus", docker.AllCPUs(ctx)}
+		flags, q.undo = []string{"--cpus", fmt.Sprint(h.CPU)}, []string{"--cpus", fmt.Sprint(machine.CPUs)}
 		if q.before.NanoCpus > 0 {
 			q.undo = []string{"--cpus", fmt.Sprint(float64(q.before.NanoCpus) / 1e9)}
 		}
 	}
 	return q, docker.Update(ctx, container, flags...)
+}
+
+func memoryFlags(memory, withSwap int64) []string {
+	return []string{"--memory", fmt.Sprint(memory), "--memory-swap", fmt.Sprint(withSwap)}
 }
 
 // status counts the periods in which the share was not enough, or how often the

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"squall/faults"
+	"squall/runner/targets/docker"
 	"squall/scenarios/spec"
 )
 
@@ -176,6 +177,9 @@ func TestComposeProject(t *testing.T) {
 			require.Equal(t, "pong", said)
 
 			composeFaults(t, env, url)
+			if file == "told.yml" {
+				composeLimits(t, env)
+			}
 
 			snapshot, err := env.Snapshot(t.Context())
 			require.NoError(t, err)
@@ -224,15 +228,44 @@ func composeFaults(t *testing.T, env *Environment, url string) {
 	require.Eventually(t, func() bool { _, code := answer200(url); return code == 200 }, 10*time.Second, 50*time.Millisecond)
 
 	holder := target.(faults.Holder)
-	require.NoError(t, holder.PutHold(t.Context(), "cpu", faults.Hold{CPU: 0.5}))
-	e, err := holder.HoldStatus(t.Context(), "cpu")
-	require.NoError(t, err)
-	assert.True(t, e.Active)
-	assert.Equal(t, "periods", e.Receipt.Unit)
-	require.NoError(t, holder.DeleteHold(t.Context(), "cpu"))
 	require.NoError(t, holder.PutHold(t.Context(), "again", faults.Hold{Cycle: &faults.Cycle{Signal: "KILL", Times: 1}}))
 	require.Eventually(t, func() bool { _, code := answer200(url); return code == 200 }, 20*time.Second, 50*time.Millisecond)
 	require.NoError(t, holder.DeleteHold(t.Context(), "again"))
+}
+
+// composeLimits takes CPU and memory from containers: from one that had no limit,
+// which ends up with none that it could feel, and from one that had some, which
+// ends up with exactly those.
+func composeLimits(t *testing.T, env *Environment) {
+	t.Helper()
+	machine, err := docker.MachineOf(t.Context())
+	require.NoError(t, err)
+	for service, after := range map[string]docker.Limits{
+		"store": {NanoCpus: machine.CPUs * 1e9, Memory: machine.Memory, MemorySwap: machine.Memory},
+		"api":   {NanoCpus: 0.75e9, Memory: 256 << 20, MemorySwap: 320 << 20},
+	} {
+		container := env.session().world.bp.Project.Container(service)
+		target, err := env.Target(service)
+		require.NoError(t, err)
+		holder := target.(faults.Holder)
+		for id, hold := range map[string]faults.Hold{"cpu": {CPU: 0.25}, "memory": {Memory: &faults.MemoryRule{Headroom: 32 << 20}}} {
+			require.NoError(t, holder.PutHold(t.Context(), id, hold))
+			e, err := holder.HoldStatus(t.Context(), id)
+			require.NoError(t, err)
+			assert.True(t, e.Active)
+		}
+		now, err := docker.LimitsOf(t.Context(), container)
+		require.NoError(t, err)
+		assert.EqualValues(t, 0.25e9, now.NanoCpus, service)
+		assert.Positive(t, now.Memory, service)
+		assert.LessOrEqual(t, now.Memory, int64(100<<20), service)
+		assert.Equal(t, now.Memory, now.MemorySwap, service)
+		require.NoError(t, holder.DeleteHold(t.Context(), "cpu"))
+		require.NoError(t, holder.DeleteHold(t.Context(), "memory"))
+		now, err = docker.LimitsOf(t.Context(), container)
+		require.NoError(t, err)
+		assert.Equal(t, after, now, service)
+	}
 }
 
 // assertNoSecret looks into every file below a folder.
