@@ -4,11 +4,15 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 func TestRunRefuses(t *testing.T) {
@@ -29,6 +33,33 @@ func TestRunRefuses(t *testing.T) {
 			assert.Contains(t, stderr.String(), tt.want)
 		})
 	}
+}
+
+// TestReady: the health check of an image without any other program.
+func TestReady(t *testing.T) {
+	code := http.StatusOK
+	ops := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		assert.Equal(t, "/readyz", r.URL.Path)
+		w.WriteHeader(code)
+	}))
+	_, port, err := net.SplitHostPort(ops.Listener.Addr().String())
+	require.NoError(t, err)
+	ask := func(env map[string]string) (int, string) {
+		var stderr bytes.Buffer
+		return run(t.Context(), []string{"ready"}, func(k string) string { return env[k] }, io.Discard, &stderr), stderr.String()
+	}
+	here := map[string]string{"SHOP_LISTEN": "0.0.0.0:1", "SHOP_OPS": "0.0.0.0:" + port}
+	exit, said := ask(here)
+	assert.Zero(t, exit, said)
+	code = http.StatusServiceUnavailable
+	exit, said = ask(here)
+	assert.Equal(t, 1, exit)
+	assert.Contains(t, said, "503")
+	ops.Close()
+	exit, _ = ask(here)
+	assert.Equal(t, 1, exit)
+	exit, _ = ask(nil)
+	assert.Equal(t, 2, exit)
 }
 
 // TestRunNeedsItsEdges: a service without an address it needs ends with an error that names it.
