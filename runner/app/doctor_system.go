@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"squall/runner/metrics"
 	"squall/runner/targets/compose"
 	"squall/runner/targets/process"
 	"squall/scenarios/spec"
@@ -46,7 +47,21 @@ func (a *app) diagnoseFile(ctx context.Context, file string) ([]diagnosis, error
 			found = append(found, d)
 		}
 	}
+	if sys.Spec.Prometheus != nil {
+		found = append(found, a.diagnosePrometheus(ctx, sys.Spec.Prometheus))
+	}
 	return append(found, diagnoseAddresses(ctx, sys)...), nil
+}
+
+// diagnosePrometheus asks for the series once; none at all is a wrong selector.
+func (a *app) diagnosePrometheus(ctx context.Context, p *spec.Prometheus) diagnosis {
+	ctx, cancel := context.WithTimeout(ctx, lookWithin)
+	defer cancel()
+	n, err := metrics.Federation(p.URL, p.Match, a.Env(p.TokenEnv)).Look(ctx)
+	if err != nil {
+		return diagnosis{what: "prometheus", says: err.Error()}
+	}
+	return diagnosis{what: "prometheus", ok: n > 0, says: fmt.Sprintf("%s has %d series of %s", p.URL, n, strings.Join(p.Match, " "))}
 }
 
 // diagnoseSecrets tells which variables with credentials are not set; of those
@@ -67,6 +82,9 @@ func (a *app) diagnoseSecrets(sys *spec.System) (found []diagnosis) {
 		if e.Through != nil && e.Through.TokenEnv != "" {
 			names[e.Through.TokenEnv] = "the proxy of " + e.Name()
 		}
+	}
+	if p := sys.Spec.Prometheus; p != nil && p.TokenEnv != "" {
+		names[p.TokenEnv] = "the Prometheus server"
 	}
 	if w := sys.Spec.Watchdog; w != nil {
 		names[w.TokenEnv] = "the watchdog"

@@ -22,13 +22,18 @@ func TestDoctorOfASystem(t *testing.T) {
 		_, _ = w.Write([]byte(`{"orders":{"name":"orders","listen":"127.0.0.1:1","upstream":"x:1","enabled":true,"toxics":[]}}`))
 	}))
 	defer api.Close()
+	prometheus := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte("up{job=\"orders\"} 1\n"))
+	}))
+	defer prometheus.Close()
 	file := filepath.Join(t.TempDir(), "system.yaml")
-	require.NoError(t, os.WriteFile(file, []byte(strings.NewReplacer("AT", late.Listener.Addr().String(), "API", api.URL).Replace(`apiVersion: squall/v1
+	require.NoError(t, os.WriteFile(file, []byte(strings.NewReplacer("AT", late.Listener.Addr().String(), "http://PROM", prometheus.URL, "API", api.URL).Replace(`apiVersion: squall/v1
 kind: System
 metadata: {name: staging}
 spec:
   target: remote
   watchdog: {url: "http://127.0.0.1:1", tokenEnv: DOG_TOKEN}
+  prometheus: {url: "http://PROM", match: [up], tokenEnv: PROM_TOKEN}
   services:
     orders:
       at: {http: "AT", gone: "127.0.0.1:1"}
@@ -48,6 +53,8 @@ spec:
 		assert.NotContains(t, d.says, "planted", "a credential is never told")
 	}
 	assert.Contains(t, says["MISS credential"], "DOG_TOKEN is not set: it is for the watchdog")
+	assert.Contains(t, says["MISS credential"], "PROM_TOKEN is not set: it is for the Prometheus server")
+	assert.Contains(t, says["ok prometheus"], "has 1 series of up")
 	assert.Contains(t, says["ok credential"], "HOOK_SECRET is set")
 	assert.Contains(t, says["ok edge client -> orders"], "proxy orders")
 	assert.Contains(t, says["MISS service orders"], "it is dead, expected running")

@@ -248,7 +248,7 @@ func (d *dayRun) config(ctx context.Context, w *record.Writer, journal *inject.J
 	mirror(ctx, env, journal)
 	cfg := gameday.Config{
 		Compiled: d.in.Compiled, Record: w, Journal: journal, Registry: d.registry(), K6: d.k6, Owner: ownerOf(d.dir), Lease: lease,
-		Desk: d.desk, Approved: people, Env: env,
+		Desk: d.desk, Approved: people, Env: env, Getenv: d.Env,
 		Heal: func(ctx context.Context) error {
 			return inject.Heal(ctx, filepath.Join(d.dir, "undo.ndjson"), faults.Builtin(), d.findTarget(ctx), func(string) {})
 		},
@@ -292,7 +292,7 @@ func (d *dayRun) scenario(ctx context.Context, id string, env targets.Environmen
 		Plan: r.in.plan, Scenario: r.in.scenario, System: r.in.system, Judge: r.in.judge(),
 		Env: env, Record: w, Journal: journal, Registry: d.registry(),
 		K6: r.k6, Script: filepath.Join(r.dir, "input", filepath.FromSlash(r.in.kept(r.in.script()))),
-		Owner: ownerOf(d.dir), Lease: lease, Heal: heal,
+		Owner: ownerOf(d.dir), Lease: lease, Heal: heal, Getenv: r.Env,
 	})
 	if err != nil {
 		return out, err

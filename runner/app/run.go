@@ -237,7 +237,7 @@ func (r *oneRun) do(ctx context.Context) (*outcome, error) {
 		Plan: r.in.plan, Scenario: r.in.scenario, System: r.in.system, Judge: r.in.judge(),
 		Env: env, Record: w, Journal: journal, Registry: faults.Builtin(),
 		K6: r.k6, Script: filepath.Join(r.dir, "input", filepath.FromSlash(r.in.kept(r.in.script()))),
-		Owner: r.owner(), Lease: lease, Traces: endTraces,
+		Owner: r.owner(), Lease: lease, Traces: endTraces, Getenv: r.Env,
 		Heal: func(ctx context.Context) error {
 			return inject.Heal(ctx, filepath.Join(r.dir, "undo.ndjson"), faults.Builtin(), r.findTarget(ctx), func(string) {})
 		},

@@ -34,8 +34,9 @@ type Config struct {
 	Script   string // path of the load script
 	Owner    string // of stages and leases
 	// Heal reverts what the journal leaves open, as another process would.
-	Heal  func(context.Context) error
-	Lease time.Duration
+	Heal   func(context.Context) error
+	Lease  time.Duration
+	Getenv func(string) string // of squall's own environment: the token of a Prometheus server
 	// Traces ends the receiver of the system's traces, once the system has ended; nil: there is none.
 	Traces func(context.Context) error
 }

@@ -61,6 +61,9 @@ func (e *engine) scrapeTargets() []metrics.Target {
 			ts = append(ts, metrics.Target{Name: s.Name, Job: e.System.ServiceOf(s.Name), URL: s.URL + s.Metrics})
 		}
 	}
+	if p := e.System.Spec.Prometheus; p != nil {
+		ts = append(ts, metrics.Federation(p.URL, p.Match, e.Getenv(p.TokenEnv)))
+	}
 	return ts
 }
 

@@ -29,6 +29,7 @@ type Config struct {
 	Script   string // path of the load script
 	Owner    string // of stages and leases
 	Lease    time.Duration
+	Getenv   func(string) string         // of squall's own environment
 	Heal     func(context.Context) error // reverts what the journal leaves open, as another process would
 	// Scenario runs a step that is a scenario and returns its verdict.
 	Scenario func(ctx context.Context, id string, sub *Sub, env targets.Environment) (ScenarioEnd, error)
@@ -85,7 +86,7 @@ func Run(ctx context.Context, cfg Config) (record.End, error) {
 	live, err := engine.NewLive(engine.Config{
 		Plan: c.Live, Scenario: c.Day.Watched(false), System: c.System, Judge: guardrails,
 		Env: env.view(), Record: cfg.Record, Journal: cfg.Journal, Registry: cfg.Registry,
-		K6: cfg.K6, Script: cfg.Script, Owner: cfg.Owner, Lease: cfg.Lease, Heal: cfg.Heal,
+		K6: cfg.K6, Script: cfg.Script, Owner: cfg.Owner, Lease: cfg.Lease, Heal: cfg.Heal, Getenv: cfg.Getenv,
 	})
 	if err != nil {
 		return record.End{}, err

@@ -8,7 +8,9 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,11 +30,34 @@ const accept = "application/vnd.google.protobuf;proto=io.prometheus.client.Metri
 // maxBody bounds one exposition.
 const maxBody = 16 << 20
 
-// Target is one metrics endpoint; Name becomes the labels job and instance.
+// Target is one metrics endpoint; Name and Job become the labels instance and job.
 type Target struct {
 	Name string // of the instance
 	Job  string // the service it is an instance of
 	URL  string
+
+	Federated bool          // it tells of others' series: their labels stay
+	Token     string        // bearer token; empty: none
+	Every     time.Duration // between two looks at it; 0: as all are
+}
+
+// Federation is the target that a Prometheus server is, for the series that the
+// selectors match: as fresh as its own last scrape of each.
+func Federation(server string, match []string, token string) Target {
+	return Target{
+		Name: "prometheus", URL: strings.TrimSuffix(server, "/") + "/federate?" + url.Values{"match[]": match}.Encode(),
+		Federated: true, Token: token, Every: federateEvery,
+	}
+}
+
+// federateEvery spares a server that others use as well, and is well below how
+// long a value stands.
+const federateEvery = time.Second
+
+// Look asks a target once, and returns how many series it has.
+func (t Target) Look(ctx context.Context) (int, error) {
+	found, err := fetch(ctx, http.DefaultClient, t)
+	return len(found), err
 }
 
 // Scraper scrapes targets at a fixed interval, each in a goroutine of its own.
@@ -51,7 +76,7 @@ const firstID = 1 << 20
 func NewScraper(targets []Target, every time.Duration, put func(record.Scrape) error) *Scraper {
 	s := &Scraper{targets: targets, every: every, put: put}
 	s.ids.Store(firstID)
-	s.client = &http.Client{Timeout: every * 4 / 5, Transport: &http.Transport{DisableCompression: true}}
+	s.client = &http.Client{Transport: &http.Transport{DisableCompression: true}}
 	return s
 }
 
@@ -68,13 +93,14 @@ func (s *Scraper) Run(ctx context.Context) {
 
 func (s *Scraper) follow(ctx context.Context, t Target) {
 	state := &targetState{ids: map[string]*known{}, next: func() uint32 { return s.ids.Add(1) }}
-	tick := time.NewTicker(s.every)
+	every := cmp.Or(t.Every, s.every)
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
-		s.once(t, state)
+		s.once(t, state, every)
 		select {
 		case <-ctx.Done():
-			s.once(t, state)
+			s.once(t, state, every)
 			return
 		case <-tick.C:
 		}
@@ -82,10 +108,12 @@ func (s *Scraper) follow(ctx context.Context, t Target) {
 }
 
 // once scrapes one target; what cannot be recorded shows as a gap of the record.
-func (s *Scraper) once(t Target, state *targetState) {
+func (s *Scraper) once(t Target, state *targetState, every time.Duration) {
 	begun := time.Now()
 	out := record.Scrape{Source: t.Name, Job: t.Job}
-	exposed, err := s.fetch(t)
+	ctx, cancel := context.WithTimeout(context.Background(), every*4/5)
+	defer cancel()
+	exposed, err := fetch(ctx, s.client, t)
 	now := time.Now()
 	// Two looks never share a millisecond, which is all that PromQL tells apart.
 	out.At, out.Took = max(now.UnixNano(), state.last+int64(time.Millisecond)), now.Sub(begun).Nanoseconds()
@@ -107,13 +135,16 @@ type sample struct {
 	h      *histogram.Histogram
 }
 
-func (s *Scraper) fetch(t Target) ([]sample, error) {
-	req, err := http.NewRequest(http.MethodGet, t.URL, nil)
+func fetch(ctx context.Context, client *http.Client, t Target) ([]sample, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, t.URL, nil)
 	if err != nil {
 		return nil, err
 	}
 	req.Header.Set("Accept", accept)
-	res, err := s.client.Do(req)
+	if t.Token != "" {
+		req.Header.Set("Authorization", "Bearer "+t.Token)
+	}
+	res, err := client.Do(req)
 	if err != nil {
 		return nil, err
 	}
@@ -180,6 +211,9 @@ func keepable(h *histogram.Histogram) error {
 // own adds the labels of the target. Exposed ones of these names are kept with
 // a prefix, as Prometheus does.
 func own(l labels.Labels, of Target) labels.Labels {
+	if of.Federated {
+		return l
+	}
 	b := labels.NewBuilder(l)
 	for name, value := range map[string]string{model.JobLabel: of.Job, model.InstanceLabel: of.Name} {
 		if exposed := l.Get(name); exposed != "" {

@@ -22,6 +22,9 @@ func (j *Judge) scraped(v *View) Finding {
 			seen[name] = nil
 		}
 	}
+	if j.system.Spec.Prometheus != nil {
+		seen["prometheus"] = nil
+	}
 	for _, s := range v.Run.Scrapes {
 		if s.Up {
 			seen[s.Source] = append(seen[s.Source], v.Run.T(s.At))

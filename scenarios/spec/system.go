@@ -39,6 +39,8 @@ type SystemSpec struct {
 	Traces   *Traces             `yaml:"traces" doc:"How the services are told where to send their traces; they are collected for scenarios that ask for them."`
 	Defects  *Defects            `yaml:"defects" doc:"Off switches of resilience mechanisms, for squall run --defect and prove."`
 
+	Prometheus *Prometheus `yaml:"prometheus" doc:"A Prometheus server that scrapes the system already: its series are read by federation, for checks in PromQL and SLOs, and no service has metrics of its own here."`
+
 	Limits    *Limits    `yaml:"limits" doc:"What a game day may do to this system at most."`
 	Approvers []Approver `yaml:"approvers" doc:"Who may approve the plan of a game day."`
 }
@@ -66,6 +68,13 @@ type Approvals struct {
 type Approver struct {
 	Name string `yaml:"name" spec:"required,pattern=name" doc:"Name in plans and reports."`
 	Key  string `yaml:"key" spec:"required,pattern=text" doc:"Public SSH key, as in an authorized_keys file."`
+}
+
+// Prometheus is a server of somebody else's, which is only read.
+type Prometheus struct {
+	URL      string   `yaml:"url" spec:"required,pattern=^https?://" doc:"Where it answers, such as http://prometheus:9090."`
+	Match    []string `yaml:"match" spec:"required,min=1,pattern=text" doc:"Selectors of the series to read, such as '{job=~\"orders|payments\"}'; all that a check names must be among them. Values are as fresh as its scrapes, so phases must be several of its scrape intervals long."`
+	TokenEnv string   `yaml:"tokenEnv" spec:"pattern=env" doc:"Variable of squall's own environment that has a bearer token for it; absent: it wants none."`
 }
 
 // Traces says how services export OpenTelemetry traces.

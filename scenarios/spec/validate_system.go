@@ -52,6 +52,9 @@ func (v *validator) service(name string, s *System) {
 	if (svc.Metrics != "" || svc.Ready.HTTP != "") && !slices.Contains(svc.Ports, svc.Port) {
 		v.suggest(at("port"), Suggest(svc.Port, svc.Ports), "service %s has no port %s, from which metrics and readiness are read", name, quote(svc.Port))
 	}
+	if svc.Metrics != "" && s.Spec.Prometheus != nil {
+		v.fail(at("metrics"), "metrics: of service %s they would be counted twice, since prometheus has them: leave one of the two out", name)
+	}
 	v.instances(name, svc, s)
 	v.placed(name, svc, s, at)
 	v.switches("service "+name, svc.When, svc.Unless, s, at)
