@@ -17,7 +17,7 @@ export CGO_ENABLED := $(if $(RACE),1,0)
 # Where PostgreSQL is not installed, the tests that run on both databases run on SQLite alone, and say so.
 export SQUALL_NO_POSTGRES := $(if $(wildcard /usr/lib/postgresql/*/bin/postgres)$(shell command -v postgres 2>/dev/null),,1)
 
-.PHONY: help build k6 test test-unit crash-test test-k6 test-e2e chaos prove third-party images lint schema catalogue fmt bench aa soak doctor clean
+.PHONY: help build k6 test test-unit crash-test crash-days test-k6 test-e2e chaos prove third-party images lint schema catalogue fmt bench aa soak doctor clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,10 @@ test-unit: ## run the tests that need neither k6 nor the built binaries
 CRASH_N   ?= 200
 crash-test: ## kill runners with -9 at random points of all fault kinds: every world must be as before (CRASH_N, CRASH_SEED)
 	CRASH_N=$(CRASH_N) CRASH_SEED=$(CRASH_SEED) go test -run TestCrashes -count 1 -timeout 30m -v ./runner/inject
+
+CRASH_DAYS ?= 100
+crash-days: ## kill the runners of game days with -9 at random points: nothing may be left (CRASH_DAYS)
+	GAMEDAY_CRASH_N=$(CRASH_DAYS) go test -run TestGameDayCrashes -count 1 -timeout 120m -v ./runner/app
 
 test-k6: k6 ## run the tests of the k6 extension, and of its driver with the real k6
 	cd runner/load/xk6-squall && CGO_ENABLED=0 go test ./...

@@ -10,6 +10,7 @@ import (
 
 	"squall/faults"
 	"squall/runner/plan"
+	"squall/runner/targets"
 	"squall/scenarios/spec"
 )
 
@@ -46,7 +47,7 @@ func (c *compiler) fault(f plan.Fault, stands time.Duration, pos spec.Pos) Fault
 	out := Fault{ID: f.ID, Kind: f.Kind, On: f.On, Says: f.Says, Stands: spec.Duration(stands).String()}
 	for _, t := range f.Targets {
 		out.Targets = append(out.Targets, t.Name)
-		if undo := c.undo(t.Kind); !slices.Contains(out.Undo, undo) {
+		if undo := c.undo(t); !slices.Contains(out.Undo, undo) {
 			out.Undo = append(out.Undo, undo)
 		}
 	}
@@ -57,18 +58,35 @@ func (c *compiler) fault(f plan.Fault, stands time.Duration, pos spec.Pos) Fault
 	return out
 }
 
-// undo is what the reference says of it, and whether it needs us.
-func (c *compiler) undo(kind string) string {
-	k, err := c.o.Registry.Kind(kind)
+// undo is what the reference says of it, or the command that does it, and who
+// does it when the runner falls silent.
+func (c *compiler) undo(t plan.Target) string {
+	k, err := c.o.Registry.Kind(t.Kind)
 	if err != nil {
 		return ""
 	}
+	const watchdog = " If the runner falls silent, the watchdog does it."
+	if h := c.sys.Spec.Services[t.Name].Hooks; h != nil {
+		hook := h.Kill
+		if t.Kind == "proc-pause" {
+			hook = h.Pause
+		}
+		if hook == nil {
+			return "" // the service cannot be hit so, as its own problem says
+		}
+		return "by hook: " + targets.Shell(hook.Undo...) + "." + watchdog
+	}
 	_, undo, _ := strings.Cut(k.Doc, "Undo:")
 	undo = strings.Join(strings.Fields(undo), " ")
-	if strings.Contains(string(k.Needs), "link") {
-		undo += " If the runner falls silent, it ends by itself with its lease."
+	if !strings.Contains(string(k.Needs), "link") {
+		return undo
 	}
-	return undo
+	for _, e := range c.sys.EdgesNamed(t.Name) {
+		if e.Through != nil && e.Through.Toxiproxy != "" {
+			return undo + watchdog
+		}
+	}
+	return undo + " If the runner falls silent, it ends by itself with its lease."
 }
 
 // hits counts, by service, what of it the targets are.

@@ -49,7 +49,12 @@ var made = time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC)
 
 func compileDay(t *testing.T, limits, step string) (*Compiled, spec.Problems) {
 	t.Helper()
-	declared, ps := spec.ParseSystem("system.yaml", []byte(strings.Replace(poolSystem, "LIMITS", limits, 1)))
+	return compileOn(t, strings.Replace(poolSystem, "LIMITS", limits, 1), step)
+}
+
+func compileOn(t *testing.T, system, step string) (*Compiled, spec.Problems) {
+	t.Helper()
+	declared, ps := spec.ParseSystem("system.yaml", []byte(system))
 	require.Empty(t, ps)
 	sys, ps := declared.With()
 	require.Empty(t, ps)
@@ -145,5 +150,43 @@ func TestPlanIsCanonical(t *testing.T) {
 	} {
 		_, err := Decode([]byte(edit(string(a.Plan.Encode()))))
 		assert.Error(t, err, name)
+	}
+}
+
+const foreignSystem = `apiVersion: squall/v1
+kind: System
+metadata: {name: foreign}
+spec:
+  target: remote
+  services:
+    front: {at: {http: "127.0.0.1:1"}}
+    back:
+      at: {http: "127.0.0.1:1"}
+      hooks:
+        state: [state]
+        kill: {do: [kill], undo: [sh, -c, start it]}
+        pause: {do: [pause], undo: [go, "on"]}
+  edges:
+    client -> front: {protocol: http, env: FRONT, through: {squall: "http://127.0.0.1:1", proxy: front}}
+    front -> back: {protocol: http, env: BACK, through: {toxiproxy: "http://127.0.0.1:1", proxy: back}}
+  approvers: [{name: ana, key: ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJKCbiKZpaUgQXN/AKxpDdXlXFzXlPfg3v4jrf0jfOQ0}]
+`
+
+// Whoever approves is told what undoes a fault on somebody else's system, and who
+// does it if the runner is gone.
+func TestUndoOfWhatIsForeign(t *testing.T) {
+	for name, tt := range map[string]struct{ step, undo string }{
+		"a hook":         {fault("proc-kill", "back", ""), "by hook: sh -c 'start it'. If the runner falls silent, the watchdog does it."},
+		"its other hook": {fault("proc-pause", "back", ""), "by hook: go on. If the runner falls silent, the watchdog does it."},
+		"a stock server": {fault("net-latency", "front -> back", late), "If the runner falls silent, the watchdog does it."},
+		"a squall proxy": {fault("net-latency", "client -> front", late), "If the runner falls silent, it ends by itself with its lease."},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, ps := compileOn(t, foreignSystem, tt.step)
+			require.Empty(t, ps)
+			undo := c.Plan.Steps[1].Faults[0].Undo
+			require.Len(t, undo, 1)
+			assert.True(t, strings.HasSuffix(undo[0], tt.undo), undo[0])
+		})
 	}
 }

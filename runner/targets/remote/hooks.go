@@ -116,7 +116,7 @@ func (p *process) startAndSee(ctx context.Context) error {
 			return nil
 		case !started:
 			if err := p.start(ctx); err != nil {
-				return fmt.Errorf("start %s: %w", p.name, err)
+				return err
 			}
 			started = true
 		}
