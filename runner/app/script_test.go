@@ -20,6 +20,7 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"squall":              func() { os.Exit(app.Main(app.FromOS())) },
 		"squall-test-service": service,
+		"squall-test-hook":    hook,
 	})
 }
 
