@@ -40,7 +40,7 @@ func TestPlaybooksOnStaging(t *testing.T) {
 	for _, name := range []string{"service-down", "high-latency", "pool-exhausted"} {
 		t.Run(name, func(t *testing.T) {
 			b := newShopBench(t)
-			b.system(newStagingShop(t)) // each its own: the next would begin with what the last has left in queues
+			b.system(newStagingShop(t)) // each its own, so that none begins with what another has left
 			require.NoError(t, os.CopyFS(filepath.Join(b.dir, "slo"), os.DirFS("../../sample-system/slo")))
 			b.playbook(name, "--system", "system.yaml")
 		})
