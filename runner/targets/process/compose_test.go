@@ -317,3 +317,38 @@ func TestComposeProjectOfAKilledRunner(t *testing.T) {
 	require.NoError(t, err)
 	assert.Empty(t, dockerLeft(t, env.state.Project.Name), "squall heal has")
 }
+
+// Two copies of a project, with its fixed names and ports, and a system of
+// processes run on one machine at the same time, and each answers for itself.
+func TestComposeProjectsSideBySide(t *testing.T) {
+	bin, err := static()
+	require.NoError(t, err)
+	var up []*Environment
+	for range 2 {
+		dir, systemFile := project(t, "fixed.yml")
+		cfg, err := composeConfig(dir, systemFile, filepath.Join(bin, "squall"), time.Minute)
+		require.NoError(t, err)
+		env := New(cfg)
+		t.Cleanup(func() { _ = env.Down(context.Background()) })
+		up = append(up, env)
+	}
+	var starting sync.WaitGroup
+	for _, env := range up {
+		starting.Go(func() { assert.NoError(t, env.Up(t.Context())) })
+	}
+	processes := New(testConfig(t.TempDir(), longLease))
+	t.Cleanup(func() { _ = processes.Down(context.Background()) })
+	starting.Go(func() { assert.NoError(t, processes.Up(t.Context())) })
+	starting.Wait()
+	require.False(t, t.Failed())
+	url := func(i int) string { return up[i].ClientEnv()["FRONT_URL"] + "/" }
+	target, err := up[0].Target("store")
+	require.NoError(t, err)
+	id, err := target.(faults.Process).Identity(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, target.(faults.Process).Signal(t.Context(), id, "KILL"))
+	require.Eventually(t, func() bool { _, code := answer200(url(0)); return code != http.StatusOK }, 20*time.Second, 50*time.Millisecond)
+	said, code := answer200(url(1))
+	assert.Equal(t, http.StatusOK, code, said)
+	assert.NotEmpty(t, get(t, processes.ClientEnv()["FRONT_URL"]+"/via/BACK_URL"))
+}
