@@ -2,6 +2,7 @@ package inject
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -278,10 +279,11 @@ const callWithin = 150 * time.Millisecond
 
 // socket is the connection of a caller.
 type socket struct {
-	addr string
-	made int
-	conn net.Conn
-	in   *bufio.Reader
+	addr     string
+	patience time.Duration // 0: callWithin
+	made     int
+	conn     net.Conn
+	in       *bufio.Reader
 }
 
 // do dials if needed and runs talk under the deadline; after an error the connection is not used again.
@@ -290,7 +292,7 @@ func (s *socket) do(talk func(x *exchange) error) exchange {
 	if s.conn == nil {
 		// Package net dials again by itself where a connection is reset before it looks.
 		before := s.made
-		d := net.Dialer{Timeout: callWithin, Control: func(_, _ string, _ syscall.RawConn) error { s.made++; return nil }}
+		d := net.Dialer{Timeout: s.within(), Control: func(_, _ string, _ syscall.RawConn) error { s.made++; return nil }}
 		if s.conn, x.err = d.Dial("tcp", s.addr); x.err == nil {
 			s.in = bufio.NewReader(s.conn)
 		}
@@ -298,7 +300,7 @@ func (s *socket) do(talk func(x *exchange) error) exchange {
 	}
 	x.conn = s.made
 	if x.err == nil {
-		_ = s.conn.SetDeadline(x.began.Add(callWithin))
+		_ = s.conn.SetDeadline(x.began.Add(s.within()))
 		x.err = talk(&x)
 	}
 	x.took = time.Since(x.began)
@@ -307,6 +309,8 @@ func (s *socket) do(talk func(x *exchange) error) exchange {
 	}
 	return x
 }
+
+func (s *socket) within() time.Duration { return cmp.Or(s.patience, callWithin) }
 
 func (s *socket) close() {
 	if s.conn != nil {

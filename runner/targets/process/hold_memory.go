@@ -235,14 +235,23 @@ func (m *memoryLimit) status(context.Context) (faults.Evidence, error) {
 
 func (m *memoryLimit) stop() {}
 
-// release lifts the limit, and starts a service that the kernel has killed for it.
+// release lifts the limit, and starts a service that the kernel has killed for
+// it. Who was killed a moment ago may not be dead yet, nor counted.
 func (m *memoryLimit) release(ctx context.Context) error {
-	now, err := m.svc.memory.events()
-	if err := errors.Join(err, m.svc.memory.set(m, 0)); err != nil {
+	if err := m.svc.memory.set(m, 0); err != nil {
 		return err
 	}
-	if c := m.svc.current(); now.killed == m.from.killed || c != nil && c.state() != stateDead {
-		return nil
+	c := m.svc.current()
+	dead := func() bool { return c == nil || c.state() == stateDead }
+	now, err := m.svc.memory.events()
+	for look := 0; err == nil && now.met > m.from.met && !dead() && (look < usageLooks || dying(c.id)); look++ {
+		if !pause(ctx, usageEvery) {
+			return ctx.Err()
+		}
+		now, err = m.svc.memory.events()
+	}
+	if err != nil || now.killed == m.from.killed || !dead() {
+		return err
 	}
 	return m.keep.start(ctx, m.svc.launch.Name)
 }

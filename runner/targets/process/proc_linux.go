@@ -73,6 +73,25 @@ func stateOf(id faults.ProcessID) string {
 	return stateRunning
 }
 
+// dying tells whether a process has been killed and is not dead yet: giving its
+// memory back takes a while.
+func dying(id faults.ProcessID) bool {
+	st, err := readStat(id.PID)
+	if err != nil || st.start != id.Start {
+		return false
+	}
+	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", id.PID))
+	for line := range strings.Lines(string(status)) {
+		name, value, _ := strings.Cut(line, ":")
+		pending, err := strconv.ParseUint(strings.TrimSpace(value), 16, 64)
+		if (name == "SigPnd" || name == "ShdPnd") && err == nil && pending&(1<<(syscall.SIGKILL-1)) != 0 {
+			return true
+		}
+	}
+	const exiting = 0x4 // PF_EXITING of linux/sched.h
+	return st.flags&exiting != 0
+}
+
 // awaitExit returns when the child has ended and leaves it a zombie: until it
 // is reaped, neither its PID nor its process group can be recycled.
 func awaitExit(pid int) error {
@@ -185,13 +204,14 @@ func readStat(pid int) (stat, error) {
 // stat is what we need of /proc/PID/stat.
 type stat struct {
 	state byte   // field 3
+	flags uint64 // field 9
 	start uint64 // field 22, clock ticks since boot
 }
 
 // parseStat starts behind the last ')': the command name before it may hold
 // spaces and parentheses of its own.
 func parseStat(text []byte) (stat, error) {
-	const startField = 22 - 3 // counted from field 3
+	const flagsField, startField = 9 - 3, 22 - 3 // counted from field 3
 	rest := text[bytes.LastIndexByte(text, ')')+1:]
 	fields := bytes.Fields(rest)
 	if len(fields) <= startField || len(fields[0]) != 1 || len(rest) == len(text) {
@@ -201,5 +221,9 @@ func parseStat(text []byte) (stat, error) {
 	if err != nil {
 		return stat{}, fmt.Errorf("start time: %w", err)
 	}
-	return stat{state: fields[0][0], start: start}, nil
+	flags, err := strconv.ParseUint(string(fields[flagsField]), 10, 64)
+	if err != nil {
+		return stat{}, fmt.Errorf("flags: %w", err)
+	}
+	return stat{state: fields[0][0], flags: flags, start: start}, nil
 }

@@ -23,11 +23,12 @@ func TestParseStat(t *testing.T) {
 		want stat
 		fail bool
 	}{
-		"plain":                {line: "77 (shop) S" + statTail, want: stat{'S', 4711}},
-		"parentheses, spaces":  {line: "77 (a) R 1 (b c) T" + statTail, want: stat{'T', 4711}},
+		"plain":                {line: "77 (shop) S" + statTail, want: stat{'S', 4194560, 4711}},
+		"parentheses, spaces":  {line: "77 (a) R 1 (b c) T" + statTail, want: stat{'T', 4194560, 4711}},
 		"too short":            {line: "77 (shop) S 1 2 3", fail: true},
 		"no name":              {line: "77 S" + statTail, fail: true},
 		"start is not a count": {line: "77 (shop) S 1 77 77 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 x 2 3", fail: true},
+		"flags are no count":   {line: "77 (shop) S 1 77 77 0 -1 x 1 0 0 0 0 0 0 0 20 0 1 0 4711 2 3", fail: true},
 		"empty":                {fail: true},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -26,6 +26,8 @@ func identify(int) (faults.ProcessID, error) { return faults.ProcessID{}, errUns
 
 func stateOf(faults.ProcessID) string { return stateDead }
 
+func dying(faults.ProcessID) bool { return false }
+
 func awaitExit(int) error { return errUnsupported }
 
 func signalExactly(faults.ProcessID, syscall.Signal) error { return errUnsupported }
