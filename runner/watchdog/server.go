@@ -15,6 +15,7 @@
 package watchdog
 
 import (
+	"cmp"
 	"context"
 	"crypto/subtle"
 	"encoding/json"
@@ -39,15 +40,17 @@ type Config struct {
 	Token  string // that callers show
 	Revert func(ctx context.Context, journal string, say func(string)) error
 	Say    func(string) // what it did, a line each
-	// Once ends the watchdog when it has had an owner and has none any more.
-	Once bool
+	// Once ends the watchdog when it has had an owner and has none any more, or
+	// when none has come within the first lease.
+	Once       bool
+	FirstLease time.Duration // of who has not renewed yet; 10 s
 }
 
 // Times of the watchdog.
 const (
 	lookEvery  = 100 * time.Millisecond
 	retryEvery = time.Second
-	firstLease = 10 * time.Second // of an owner whose journal was found at the start, and of one that never renewed
+	firstLease = 10 * time.Second
 	maxBody    = 1 << 20
 )
 
@@ -71,6 +74,7 @@ type owner struct {
 // Serve answers until ctx ends or, with Once, nobody is left to guard. What is
 // open then stays on disk, for the next watchdog or squall heal.
 func Serve(ctx context.Context, l net.Listener, cfg Config) error {
+	cfg.FirstLease = cmp.Or(cfg.FirstLease, firstLease)
 	s := &server{Config: cfg, owners: map[string]*owner{}, ended: make(chan struct{})}
 	if err := s.load(); err != nil {
 		return errors.Join(err, l.Close())
@@ -124,7 +128,7 @@ func (s *server) take(name string) (*owner, error) {
 	if o := s.owners[name]; o != nil {
 		return o, nil
 	}
-	o := &owner{path: filepath.Join(s.Dir, url.PathEscape(name)+".ndjson"), expires: time.Now().Add(firstLease)}
+	o := &owner{path: filepath.Join(s.Dir, url.PathEscape(name)+".ndjson"), expires: time.Now().Add(s.FirstLease)}
 	var err error
 	if o.journal, err = inject.OpenJournal(o.path); err != nil {
 		return nil, err
@@ -242,6 +246,7 @@ func (s *server) list(w http.ResponseWriter, _ *http.Request) {
 func (s *server) watch(ctx context.Context) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
+	began := time.Now()
 	for {
 		select {
 		case <-ctx.Done():
@@ -252,7 +257,7 @@ func (s *server) watch(ctx context.Context) {
 			s.revert(ctx, name, o)
 		}
 		s.mu.Lock()
-		if s.Once && s.had && len(s.owners) == 0 {
+		if s.Once && len(s.owners) == 0 && (s.had || time.Since(began) > s.FirstLease) {
 			close(s.ended)
 			s.mu.Unlock()
 			return
@@ -273,7 +278,8 @@ func (s *server) silent() map[string]*owner {
 	return out
 }
 
-// revert undoes what an owner left; where that fails it is tried again.
+// revert undoes what an owner left; where that fails it is tried again, unless
+// somebody has removed the journal.
 func (s *server) revert(ctx context.Context, name string, o *owner) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -281,6 +287,11 @@ func (s *server) revert(ctx context.Context, name string, o *owner) {
 		return
 	}
 	s.Say(name + " is silent: reverting what it left")
+	if _, err := os.Stat(o.path); errors.Is(err, os.ErrNotExist) {
+		s.Say(fmt.Sprintf("%s: somebody removed %s: what it left can only be undone by hand", name, o.path))
+		_ = s.forget(name, o) // the file is gone already
+		return
+	}
 	err := s.Revert(ctx, o.path, s.Say)
 	if err == nil {
 		err = s.forget(name, o)
