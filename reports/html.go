@@ -274,9 +274,11 @@ func newPage(in Input) page {
 const mostAlso = 4
 
 // unmetFirst are the assertions that are not met, worst first, or the laws of
-// evidence that are not where all assertions are.
+// evidence that are not where all assertions are. What a run under way has yet to
+// decide is none of them.
 func unmetFirst(groups ...[]shown) []shown {
 	for _, g := range groups {
+		g = slices.DeleteFunc(slices.Clone(g), func(s shown) bool { return s.Pending })
 		n := slices.IndexFunc(g, func(s shown) bool { return s.Verdict == verdict.Pass || s.Verdict == verdict.Skipped })
 		if n < 0 {
 			n = len(g)

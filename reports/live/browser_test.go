@@ -61,7 +61,7 @@ func TestPageFollowsInABrowser(t *testing.T) {
 		require.NoError(t, err, "%s: %v", expr, troubles)
 	}
 	seen(`document.getElementById("live").textContent === "● live"`)
-	seen(`(window.here = true, document.body.innerText.includes("It goes on"))`)
+	seen(`(window.here = true, document.body.innerText.includes("The run goes on"))`)
 
 	require.NoError(t, w.Append(record.TypePhase, record.Phase{Name: "baseline", Event: "start"}))
 	require.NoError(t, w.Append(record.TypeNote, record.Note{Author: "ann", Text: "<i>watch</i> this"}))

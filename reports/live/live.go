@@ -120,10 +120,14 @@ func (p *Page) render(ctx context.Context, final bool) ([]reports.Section, error
 }
 
 func (p *Page) result(ctx context.Context) verdict.Result {
+	r := verdict.Result{Verdict: verdict.Inconclusive}
 	if p.o.Judge != nil {
-		return p.o.Judge(ctx, p.run)
+		r = p.o.Judge(ctx, p.run)
 	}
-	return verdict.Result{Verdict: verdict.Inconclusive, Sentence: "the run goes on"}
+	if p.run.End == nil && r.Verdict == verdict.Inconclusive {
+		r.Sentence = "inconclusive: the run goes on, and nothing is broken so far"
+	}
+	return r
 }
 
 func (p *Page) page(w http.ResponseWriter, r *http.Request) {

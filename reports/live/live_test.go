@@ -107,7 +107,7 @@ func TestPageFollowsTheRunToItsEnd(t *testing.T) {
 	body, err := io.ReadAll(res.Body)
 	require.NoError(t, err)
 	res.Body.Close()
-	assert.Contains(t, string(body), "It goes on")
+	assert.Contains(t, string(body), "The run goes on")
 	assert.Contains(t, string(body), "connect-src &#39;self&#39;")
 	assert.Contains(t, string(body), "Slow &lt;b&gt;provider")
 
