@@ -62,7 +62,7 @@ test-k6: k6 ## run the tests of the k6 extension, and of its driver with the rea
 	SQUALL_K6=$$($(K6)) go test -tags k6 ./runner/load
 
 test-e2e: build k6 ## run the tests that boot the shop: killed, interrupted and silent runners, runs without evidence, its variants
-	SQUALL_K6=$$($(K6)) go test -timeout 30m -tags e2e ./runner/app ./runner/squalltest
+	SQUALL_K6=$$($(K6)) go test -timeout 30m -tags e2e -run ^TestE2E ./runner/app ./runner/squalltest
 	go test -timeout 30m -tags e2e ./sample-system
 
 lint: ## formatting, vet and staticcheck (pinned in go.mod)

@@ -73,7 +73,7 @@ func pages(t *testing.T) []string {
 // The commands of every page work, one after the other, in the project that the
 // tutorial begins or, of a page about compose projects, beside a compose file.
 // What would start a system is planned instead, and what asks for a container
-// engine is left out: TestTutorial and TestComposeProject, of the end-to-end
+// engine is left out: TestE2ETutorial and TestE2EComposeProject, of the end-to-end
 // tests, do all of it.
 func TestCommandsOfTheDocs(t *testing.T) {
 	begin := commands(t, "../../docs/tutorial.md")[0]

@@ -177,7 +177,7 @@ func finding(t *testing.T, res verdict.Result, id string) verdict.Finding {
 }
 
 // Scenarios that must not pass end as they say.
-func TestRegressions(t *testing.T) {
+func TestE2ERegressions(t *testing.T) {
 	for _, r := range regressions(t) {
 		t.Run(r.name, func(t *testing.T) {
 			t.Parallel()
@@ -193,7 +193,7 @@ func TestRegressions(t *testing.T) {
 }
 
 // A saved run is judged by an edited assertion, without running anything.
-func TestSavedRunIsJudgedAgain(t *testing.T) {
+func TestE2ESavedRunIsJudgedAgain(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	code, _ := b.run(b.scenario("orders -> payments", "3s", "{id: too-much, slo: checkout-success, below: 10%}"))
@@ -231,7 +231,7 @@ func (b *bench) start() (*exec.Cmd, io.Closer) {
 	return nil, nil
 }
 
-func TestKilledRunnerLeavesNothing(t *testing.T) {
+func TestE2EKilledRunnerLeavesNothing(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	cmd, _ := b.start()
@@ -266,7 +266,7 @@ func undoDir(t *testing.T, b *bench) string {
 	return dirs[0]
 }
 
-func TestInterruptedRunHeals(t *testing.T) {
+func TestE2EInterruptedRunHeals(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	cmd, out := b.start()
@@ -283,7 +283,7 @@ func TestInterruptedRunHeals(t *testing.T) {
 	assert.Equal(t, record.FaultGone, run.Faults[len(run.Faults)-1].State)
 }
 
-func TestSilentRunnerLosesItsLease(t *testing.T) {
+func TestE2ESilentRunnerLosesItsLease(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	cmd, _ := b.start()

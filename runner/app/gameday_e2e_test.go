@@ -30,13 +30,13 @@ func newShopBench(t *testing.T) *dayBench {
 }
 
 // The day of the tutorial, on a shop that squall starts.
-func TestPlaybook(t *testing.T) {
+func TestE2EPlaybook(t *testing.T) {
 	b := newShopBench(t)
 	b.playbook("service-down")
 }
 
 // The three playbooks that are shipped, on a shop that is somebody else's.
-func TestPlaybooksOnStaging(t *testing.T) {
+func TestE2EPlaybooksOnStaging(t *testing.T) {
 	for _, name := range []string{"service-down", "high-latency", "pool-exhausted"} {
 		t.Run(name, func(t *testing.T) {
 			b := newShopBench(t)
@@ -101,7 +101,7 @@ func (g *going) report() (r gameday.Report) {
 
 // A scenario that is a step is judged as ever, in a run directory of its own; that
 // it fails is a finding, and the day goes on. The day's guardrails are its own.
-func TestScenariosOfADay(t *testing.T) {
+func TestE2EScenariosOfADay(t *testing.T) {
 	const (
 		slow   = "{id: slow, scenario: slow.yaml}"
 		broken = "{id: broken, scenario: broken.yaml}"

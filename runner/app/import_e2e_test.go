@@ -36,7 +36,7 @@ const experiment = `{
 
 // An imported experiment does what it did: both faults bite, the probes ask, and
 // the system is as before.
-func TestImportedExperiment(t *testing.T) {
+func TestE2EImportedExperiment(t *testing.T) {
 	b := newBench(t)
 	program := exec.Command("go", "build", "-o", filepath.Join(b.dir, "bin", "tutorial"), "./docs/tutorial")
 	program.Dir = b.repo

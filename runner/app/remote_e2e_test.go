@@ -18,7 +18,7 @@ import (
 // Somebody else's Toxiproxy server, with a toxic of theirs and a proxy that they
 // have disabled, is byte for byte as before after a run that passed, and after
 // one whose runner was killed: then the watchdog has reverted.
-func TestStockToxiproxyAfterAnyEnd(t *testing.T) {
+func TestE2EStockToxiproxyAfterAnyEnd(t *testing.T) {
 	web := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer web.Close()
 	api := toxiproxyServer(t)

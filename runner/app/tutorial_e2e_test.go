@@ -17,7 +17,7 @@ import (
 
 // Whoever follows the tutorial sees red for the wait that it names, and green
 // once the line that it names is changed.
-func TestTutorial(t *testing.T) {
+func TestE2ETutorial(t *testing.T) {
 	b := newBench(t)
 	program := exec.Command("go", "build", "-o", filepath.Join(b.dir, "bin", "tutorial"), "./docs/tutorial")
 	program.Dir = b.repo
@@ -29,7 +29,7 @@ func TestTutorial(t *testing.T) {
 }
 
 // The same for the page on compose projects, with the services in containers.
-func TestComposeProject(t *testing.T) {
+func TestE2EComposeProject(t *testing.T) {
 	if exec.Command("docker", "info").Run() != nil {
 		t.Skip("there is no docker")
 	}

@@ -67,14 +67,14 @@ func pair(t *testing.T, w T) *System {
 
 func name(r *dockertest.Resource) string { return strings.TrimPrefix(r.Container.Name, "/") }
 
-func TestSurvives(t *testing.T) {
+func TestE2ESurvives(t *testing.T) {
 	result := pair(t, t).Check("testdata/store-slow.yaml")
 	assert.Equal(t, verdict.Pass, result.Verdict)
 }
 
 // An api without a fallback does not survive the death of its store, and the
 // test says by which assertion.
-func TestBreaks(t *testing.T) {
+func TestE2EBreaks(t *testing.T) {
 	w := &witness{T: t}
 	result := pair(t, w).Check("testdata/store-dead.yaml")
 	assert.Equal(t, verdict.Fail, result.Verdict, result.Sentence)
