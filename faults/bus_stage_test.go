@@ -1,7 +1,6 @@
 package faults
 
 import (
-	"encoding/json"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -32,15 +31,7 @@ func TestMessageStages(t *testing.T) {
 		{"db-hang", map[string]any{"statement": "COMMIT", "from": 2, "cap": 1}, "no answer (COMMIT) to statements from number 2 on, at most 1",
 			`{"query":{"statement":"COMMIT"},"match":{"from":2},"cap":1}`},
 	} {
-		t.Run(c.kind+" "+c.says, func(t *testing.T) {
-			_, f := newFault(t, c.kind, c.params)
-			assert.Equal(t, c.says, f.Describe())
-			link := &memLink{}
-			require.NoError(t, f.Inject(t.Context(), Injection{ID: "f1", Target: link}))
-			got, err := json.Marshal(link.stages["f1"])
-			require.NoError(t, err)
-			assert.JSONEq(t, c.stage, string(got))
-		})
+		t.Run(c.kind+" "+c.says, func(t *testing.T) { makesStage(t, c.kind, c.params, c.says, c.stage) })
 	}
 }
 

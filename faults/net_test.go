@@ -53,16 +53,20 @@ func TestNetStages(t *testing.T) {
 		{"tls-untrusted", map[string]any{"live": "keep", "first": 1}, "untrusted certificate on the first connection",
 			`{"tls":{"cert":"untrusted"},"match":{"first":1}}`},
 	} {
-		t.Run(c.kind+" "+c.says, func(t *testing.T) {
-			_, f := newFault(t, c.kind, c.params)
-			assert.Equal(t, c.says, f.Describe())
-			link := &memLink{}
-			require.NoError(t, f.Inject(t.Context(), Injection{ID: "f1", Target: link}))
-			got, err := json.Marshal(link.stages["f1"])
-			require.NoError(t, err)
-			assert.JSONEq(t, c.stage, string(got))
-		})
+		t.Run(c.kind+" "+c.says, func(t *testing.T) { makesStage(t, c.kind, c.params, c.says, c.stage) })
 	}
+}
+
+// makesStage requires what a fault says of itself and the stage, as JSON, that it puts on a link.
+func makesStage(t *testing.T, kind string, params map[string]any, says, stage string) {
+	t.Helper()
+	_, f := newFault(t, kind, params)
+	assert.Equal(t, says, f.Describe())
+	link := &memLink{}
+	require.NoError(t, f.Inject(t.Context(), Injection{ID: "f1", Target: link}))
+	got, err := json.Marshal(link.stages["f1"])
+	require.NoError(t, err)
+	assert.JSONEq(t, stage, string(got))
 }
 
 func TestBadNetParameters(t *testing.T) {

@@ -72,16 +72,7 @@ func roleWork(args []string) error {
 		}
 	})
 	s := &http.Server{Addr: args[0], Handler: mux}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer stop()
-	go func() {
-		<-ctx.Done()
-		_ = s.Close()
-	}()
-	if err := s.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return nil
+	return serveUntilTerm(s)
 }
 
 // spin uses so much CPU time, until ctx ends: time that it stands still does not count.

@@ -384,6 +384,11 @@ func roleWeb(args []string) error {
 	})
 	s := &http.Server{Addr: args[0], Handler: mux}
 	s.ConnContext = func(ctx context.Context, _ net.Conn) context.Context { return context.WithValue(ctx, paid{}, new(int)) }
+	return serveUntilTerm(s)
+}
+
+// serveUntilTerm serves until the process is asked to end.
+func serveUntilTerm(s *http.Server) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	go func() {
