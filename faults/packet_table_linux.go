@@ -43,6 +43,11 @@ const tableWithin = 2 * time.Second
 // the table is that socket's alone and goes with it.
 const tableOwned = 1 << 1
 
+// sockets is held while a socket is opened or closed. The kernel removes the tables
+// of a port ID a moment after that ID is free again: a socket that is opened in that
+// moment gets the same, and loses the table that it makes.
+var sockets sync.Mutex
+
 // newPacketTable makes a table and has fill put its rules into it.
 func newPacketTable(at netip.AddrPort, fill func(*PacketTable) error) (*PacketTable, error) {
 	if !at.Addr().IsLoopback() || at.Port() == 0 {
@@ -73,18 +78,24 @@ func newPacketTable(at netip.AddrPort, fill func(*PacketTable) error) (*PacketTa
 }
 
 // open makes the table by hand: the library cannot say who owns it.
-func (p *PacketTable) open() (err error) {
-	p.conn, err = nftables.New(nftables.AsLasting(), nftables.WithSockOptions(func(c *netlink.Conn) error {
-		p.raw = c
-		return nil
-	}))
-	if err != nil {
+func (p *PacketTable) open() error {
+	if err := p.dial(); err != nil {
 		return err
 	}
 	if err := p.makeTable(); err != nil {
 		return errors.Join(err, p.Close())
 	}
 	return nil
+}
+
+func (p *PacketTable) dial() (err error) {
+	sockets.Lock()
+	defer sockets.Unlock()
+	p.conn, err = nftables.New(nftables.AsLasting(), nftables.WithSockOptions(func(c *netlink.Conn) error {
+		p.raw = c
+		return nil
+	}))
+	return err
 }
 
 func (p *PacketTable) makeTable() error {
@@ -194,6 +205,8 @@ func (p *PacketTable) Close() error {
 	if p.conn == nil {
 		return nil
 	}
+	sockets.Lock()
+	defer sockets.Unlock()
 	err := p.conn.CloseLasting()
 	p.conn = nil
 	return err
