@@ -3,12 +3,9 @@ package inject
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -16,7 +13,6 @@ import (
 	"time"
 
 	"squall/faults"
-	"squall/faults/disk"
 )
 
 // workNeeds is what the faults below need of the service work.
@@ -38,7 +34,8 @@ func init() {
 	conform(entry{kind: "clock-skew", on: "work", params: map[string]any{"offset": "-90s"}, caller: work("/clock"), hit: says("-90\n"),
 		inexact: "the kernel may tell several reads at once as one"})
 	conform(entry{kind: "disk-full", on: "work", caller: work("/write"), hit: says("no space left on device"), receipt: uses})
-	conform(entry{kind: "disk-slow", on: "work", params: map[string]any{"delay": "80ms", "operations": []string{"fsync"}},
+	// Writes, since a sync asks the machine's own disk, which may be slow as well.
+	conform(entry{kind: "disk-slow", on: "work", params: map[string]any{"delay": "80ms", "operations": []string{"write"}},
 		caller: work("/write"), hit: slower(75 * time.Millisecond), receipt: uses})
 }
 
@@ -105,22 +102,5 @@ func grow(name string) error {
 		return err
 	}
 	_, err = f.WriteString("x")
-	if err == nil {
-		err = f.Sync()
-	}
 	return errors.Join(err, f.Close())
-}
-
-func roleDisk(args []string) error { // --listen ADDR VOLUME...
-	l, err := net.Listen("tcp", args[1])
-	if err != nil {
-		return err
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer stop()
-	volumes, err := disk.ParseVolumes(args[2:])
-	if err != nil {
-		return fmt.Errorf("disk: %w", err)
-	}
-	return disk.Serve(ctx, l, volumes)
 }
