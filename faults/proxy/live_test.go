@@ -31,9 +31,11 @@ func TestRandomChangesUnderTraffic(t *testing.T) {
 			}
 		})
 	}
-	r.changes(1000)
-	done.Store(true)
-	wg.Wait()
+	func() {
+		defer wg.Wait()
+		defer done.Store(true) // also where a change is refused
+		r.changes(1000)
+	}()
 	assert.EqualValues(t, 9, r.server.links["edge"].connections.Load(), "no connection was replaced")
 }
 
@@ -65,7 +67,6 @@ func (r *rig) stream(done *atomic.Bool) {
 				at++
 			}
 			assert.Fail(r.t, "the stream differs", "after %d bytes came\n% x\ninstead of\n% x", got+int64(at), buf[at:min(n, at+64)], as[at:min(n, at+64)])
-			nc.Close() // the writer would wait for ever
 			break
 		}
 		if got += int64(n); err != nil {
@@ -73,6 +74,7 @@ func (r *rig) stream(done *atomic.Bool) {
 			break
 		}
 	}
+	nc.Close() // where it broke before its end, the writer would wait for ever
 	wg.Wait()
 	assert.Equal(r.t, sent, got, "all came back")
 	assert.Greater(r.t, got, int64(1<<20), "bytes flowed meanwhile")
