@@ -11,7 +11,7 @@ import (
 	"squall/faults"
 )
 
-// Heal reverts whatever a journal leaves open, all at once, as a runner does. It
+// Heal reverts whatever a journal leaves open, newest first, as a runner does. It
 // may run in any process, any number of times. A target that exists no more has
 // nothing left to revert. find is given the target's name and its environment's
 // locator; what was done is said newest first.
@@ -29,16 +29,20 @@ func Heal(ctx context.Context, path string, reg faults.Registry, find func(on st
 	defer cancel()
 	slices.Reverse(open)
 	hows, errs := make([]string, len(open)), make([]error, len(open))
-	var all sync.WaitGroup
-	for i, l := range open {
-		all.Go(func() {
-			hows[i], errs[i] = healOne(ctx, l, reg, find)
-			if errs[i] == nil {
-				errs[i] = j.Append(Line{ID: l.ID, Kind: l.Kind, On: l.On, Step: StepReverted, By: "heal"})
-			}
-		})
+	heal := func(i int) {
+		l := open[i]
+		if hows[i], errs[i] = healOne(ctx, l, reg, find); errs[i] == nil {
+			errs[i] = j.Append(Line{ID: l.ID, Kind: l.Kind, On: l.On, Step: StepReverted, By: "heal"})
+		}
 	}
-	all.Wait()
+	groups := byFault(open)
+	newestFirst(len(groups), func(n int) {
+		var parts sync.WaitGroup
+		for _, i := range groups[n] {
+			parts.Go(func() { heal(i) })
+		}
+		parts.Wait()
+	})
 	for i, l := range open {
 		if errs[i] == nil {
 			say(fmt.Sprintf("%s %s on %s: %s", l.ID, l.Kind, l.On, hows[i]))
@@ -47,6 +51,20 @@ func Heal(ctx context.Context, path string, reg faults.Registry, find func(on st
 		errs[i] = fmt.Errorf("fault %s (%s on %s): %w", l.ID, l.Kind, l.On, errs[i])
 	}
 	return errors.Join(errs...)
+}
+
+// byFault are the places of the lines of each fault, which is reverted at once.
+func byFault(lines []Line) (groups [][]int) {
+	at := map[string]int{}
+	for i, l := range lines {
+		n, known := at[l.ID]
+		if !known {
+			n = len(groups)
+			at[l.ID], groups = n, append(groups, nil)
+		}
+		groups[n] = append(groups[n], i)
+	}
+	return groups
 }
 
 func healOne(ctx context.Context, l Line, reg faults.Registry, find func(string, json.RawMessage) (faults.Target, error)) (string, error) {

@@ -67,6 +67,7 @@ type injection struct {
 	state   record.FaultState
 	receipt faults.Receipt // of all parts
 	fell    bool           // a part has been seen not in force any more, before it was reverted
+	told    string         // why its undo failed, as last reported
 	watch   watch
 }
 

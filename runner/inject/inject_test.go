@@ -30,6 +30,7 @@ func paramsFor(kind string) func(any) error { return spec.NodeFrom(paramsOf[kind
 type log struct {
 	mu   sync.Mutex
 	all  []record.Fault
+	ats  []time.Time // of all
 	news chan struct{}
 }
 
@@ -37,7 +38,7 @@ func newLog() *log { return &log{news: make(chan struct{}, 100)} }
 
 func (l *log) report(f record.Fault) {
 	l.mu.Lock()
-	l.all = append(l.all, f)
+	l.all, l.ats = append(l.all, f), append(l.ats, time.Now())
 	l.mu.Unlock()
 	l.news <- struct{}{}
 }
@@ -52,6 +53,29 @@ func (l *log) states() (ss []record.FaultState) {
 }
 
 func (l *log) has(s record.FaultState) bool { return slices.Contains(l.states(), s) }
+
+// at is when a fault was first reported in a state.
+func (l *log) at(id string, s record.FaultState) time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	i := slices.IndexFunc(l.all, func(f record.Fault) bool { return f.ID == id && f.State == s })
+	if i < 0 {
+		return time.Time{}
+	}
+	return l.ats[i]
+}
+
+// failed is how often a fault was reported as failed.
+func (l *log) failed(id string) (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, f := range l.all {
+		if f.ID == id && f.State == record.FaultFailed {
+			n++
+		}
+	}
+	return n
+}
 
 func (l *log) last() record.Fault {
 	l.mu.Lock()
@@ -226,8 +250,9 @@ func TestWhatAFaultHasToItselfIsRefusedToOthers(t *testing.T) {
 	require.NoError(t, in.Stop(t.Context(), kill.ID))
 }
 
-// StopAll reverts also when ctx is cancelled, and one that fails or hangs does
-// not keep the others: all have one deadline.
+// StopAll reverts newest first, also when ctx is cancelled, and one that fails or
+// hangs does not keep the others: all have one deadline. What fails is tried
+// again, and is told once.
 func TestStopAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var reverted reverts
@@ -239,7 +264,7 @@ func TestStopAll(t *testing.T) {
 		} {
 			reg[name] = (&scripted{reverted: &reverted, inject: fine, revert: revert}).kind(name)
 		}
-		in, _, path := newInjector(t, reg, newWorld())
+		in, l, path := newInjector(t, reg, newWorld())
 		for _, kind := range []string{"ok", "hangs2", "broken", "hangs"} {
 			require.NoError(t, in.Start(t.Context(), on(kind, kind)))
 		}
@@ -250,11 +275,13 @@ func TestStopAll(t *testing.T) {
 		assert.Equal(t, stopWithin, time.Since(begun))
 		assert.ErrorIs(t, err, broken)
 		assert.ErrorIs(t, err, context.DeadlineExceeded)
-		assert.ElementsMatch(t, []string{"hangs", "hangs2", "broken", "ok"}, reverted.all())
+		assert.Equal(t, []string{"hangs", "broken", "hangs2", "ok"}, reverted.all())
+		assert.Equal(t, 2*patience, l.at("ok", record.FaultReverted).Sub(begun))
 		open, err := ReadJournal(path)
 		require.NoError(t, err)
 		require.Len(t, open, 3, "what failed stays open")
 		assert.ErrorIs(t, in.StopAll(ctx), broken, "and is tried again")
+		assert.Equal(t, 1, l.failed("broken"))
 	})
 }
 

@@ -3,15 +3,10 @@ package inject
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
-	"os/signal"
-	"syscall"
 	"testing"
 
-	"go.uber.org/goleak"
-
-	"squall/faults/proxy"
+	"squall/runner/roletest"
 	"squall/runner/targets/process"
 )
 
@@ -21,8 +16,8 @@ var roles = map[string]func(args []string) error{
 	"supervise": func([]string) error {
 		return process.Supervise(context.Background(), process.SuperviseConfig{In: os.Stdin, Out: os.Stdout})
 	},
-	"proxy":  roleProxy,
-	"disk":   roleDisk,
+	"proxy":  roletest.Proxy,
+	"disk":   roletest.Disk,
 	"web":    roleWeb,
 	"work":   roleWork,
 	"echo":   roleEcho,
@@ -34,27 +29,7 @@ var roles = map[string]func(args []string) error{
 }
 
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 {
-		if role, ok := roles[os.Args[1]]; ok {
-			code := 0
-			if err := role(os.Args[2:]); err != nil {
-				fmt.Fprintln(os.Stderr, err)
-				code = 1
-			}
-			syscall.Exit(code) // os.Exit sleeps for a second under the race detector
-		}
-	}
-	goleak.VerifyTestMain(m)
-}
-
-func roleProxy(args []string) error { // --listen ADDR
-	l, err := net.Listen("tcp", args[1])
-	if err != nil {
-		return err
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer stop()
-	return proxy.NewServer(proxy.Options{}).Serve(ctx, l)
+	roletest.Main(m, roles)
 }
 
 // roleLock registers a run and waits for its death. Its arguments are the state

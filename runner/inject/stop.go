@@ -26,35 +26,54 @@ func (in *Injector) Stop(ctx context.Context, ids ...string) error {
 		chosen = append(chosen, in.active[i])
 	}
 	in.mu.Unlock()
-	return in.stopThese(ctx, chosen)
+	errs := make([]error, len(chosen))
+	var all sync.WaitGroup
+	for i, j := range chosen {
+		all.Go(func() { errs[i] = in.stopNamed(ctx, j) })
+	}
+	all.Wait()
+	return errors.Join(errs...)
 }
 
-// StopAll reverts whatever stands. That ctx is cancelled does not keep it from
-// doing so: it has a deadline of its own.
+// StopAll reverts whatever stands, newest first. That ctx is cancelled does not
+// keep it from doing so: it has a deadline of its own.
 func (in *Injector) StopAll(ctx context.Context) error {
 	in.mu.Lock()
 	all := slices.Clone(in.active)
 	in.mu.Unlock()
+	slices.Reverse(all)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
 	defer cancel()
-	return in.stopThese(ctx, all)
+	errs := make([]error, len(all))
+	newestFirst(len(all), func(i int) { errs[i] = in.stopNamed(ctx, all[i]) })
+	return errors.Join(errs...)
 }
 
-// stopThese reverts them at once: undoing is free of order, one that fails or
-// hangs does not keep the others, and a process that is started again may need
-// a link that another fault holds to become ready.
-func (in *Injector) stopThese(ctx context.Context, these []*injection) error {
-	errs := make([]error, len(these))
+// patience is how long the undo of an older fault waits for that of a newer one.
+const patience = 100 * time.Millisecond
+
+// newestFirst does n undos, of which the first is the newest fault's, and returns
+// when all are done. One that hangs holds the next up for a moment only: what can
+// be healed is healed within a second, and a process that is started again may
+// need a link that an older fault holds to become ready.
+func newestFirst(n int, undo func(i int)) {
 	var all sync.WaitGroup
-	for i, j := range these {
-		all.Go(func() {
-			if err := in.stop(ctx, j); err != nil {
-				errs[i] = fmt.Errorf("fault %s: %w", j.ID, err)
-			}
-		})
+	for i := range n {
+		done := make(chan struct{})
+		all.Go(func() { defer close(done); undo(i) })
+		select {
+		case <-done:
+		case <-time.After(patience):
+		}
 	}
 	all.Wait()
-	return errors.Join(errs...)
+}
+
+func (in *Injector) stopNamed(ctx context.Context, j *injection) error {
+	if err := in.stop(ctx, j); err != nil {
+		return fmt.Errorf("fault %s: %w", j.ID, err)
+	}
+	return nil
 }
 
 func (in *Injector) stop(ctx context.Context, j *injection) error {
@@ -68,7 +87,10 @@ func (in *Injector) stop(ctx context.Context, j *injection) error {
 		return nil // another Stop was faster
 	}
 	if err := in.undo(ctx, j); err != nil {
-		in.report(j, record.FaultFailed, err)
+		if text := err.Error(); text != j.told { // it is tried again when the run ends
+			j.told = text
+			in.report(j, record.FaultFailed, err)
+		}
 		return err
 	}
 	in.release(j)
