@@ -4,7 +4,6 @@ package main
 
 import (
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
@@ -36,9 +35,28 @@ func TestVariantUp(t *testing.T) {
 	} {
 		t.Run(variant, func(t *testing.T) {
 			if !strings.Contains(variant, "postgres") || storetest.HavePostgres(t) {
-				look(t, squallUp(t, variant))
+				look(t, squallUp(t, "system.yaml", variant))
 			}
 		})
+	}
+}
+
+// TestVariantInContainers: the same variants as compose.yaml describes them.
+func TestVariantInContainers(t *testing.T) {
+	if exec.Command("docker", "info").Run() != nil {
+		t.Skip("there is no docker")
+	}
+	out, err := exec.Command("make", "-C", "..", "images").CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	for variant, look := range map[string]func(*testing.T, *up){
+		"identity": lookAtSignedIn,
+		"canary,autoscale": func(t *testing.T, u *up) {
+			assert.Contains(t, u.addr["gateway -> catalog-1"], "squall-proxy:", "as callers in the project know it")
+			lookAtCanary(t, u)
+			u.scales()
+		},
+	} {
+		t.Run(variant, func(t *testing.T) { look(t, squallUp(t, "compose.yaml", variant)) })
 	}
 }
 
@@ -47,9 +65,9 @@ type up struct {
 	shop // its addresses: of services the operations listeners, of edges the proxies
 }
 
-var address = regexp.MustCompile(`(?m)^  (.+?)  +(?:http://)?(127\.0\.0\.1:\d+)$`)
+var address = regexp.MustCompile(`(?m)^  (.+?)  +(?:http://)?((?:127\.0\.0\.1|squall-proxy):\d+)$`)
 
-func squallUp(t *testing.T, variant string) *up {
+func squallUp(t *testing.T, system, variant string) *up {
 	dir := openDir(t)
 	repo, err := filepath.Abs("..")
 	require.NoError(t, err)
@@ -68,7 +86,7 @@ func squallUp(t *testing.T, variant string) *up {
 		assert.Empty(t, left)
 	})
 	u := &up{shop: shop{t: t, dir: dir, addr: map[string]string{}}}
-	for _, m := range address.FindAllStringSubmatch(squall("up", "--switch", variant, "--out", filepath.Join(dir, "out")), -1) {
+	for _, m := range address.FindAllStringSubmatch(squall("up", filepath.Join("sample-system", system), "--switch", variant, "--out", filepath.Join(dir, "out")), -1) {
 		if name := m[1]; strings.Contains(name, " -> ") {
 			u.addr[name] = m[2]
 		} else {
@@ -81,15 +99,19 @@ func squallUp(t *testing.T, variant string) *up {
 }
 
 func lookAtIdentity(t *testing.T, u *up) {
+	lookAtSignedIn(t, u)
+	for _, to := range []string{"orders-1 -> payments-1", "payments-2 -> psp-primary", "gateway -> legacy", "gateway -> users"} {
+		assert.Equal(t, 400, ask(t, http.MethodGet, "http://"+u.addr[to]+"/", "", nil), "%s takes plain HTTP", to)
+	}
+}
+
+func lookAtSignedIn(t *testing.T, u *up) {
 	assert.Equal(t, 401, u.checkout("nobody", tea).code)
 	u.token = sync.OnceValue(u.signIn)
 	assert.Equal(t, reply{code: 201, Status: "confirmed"}, u.checkout("up", tea))
 	u.becomes("up", sold)
 	assert.Empty(t, u.missing())
 	assert.Equal(t, 200, u.profileWith(u.token()), "from legacy")
-	for _, to := range []string{"orders-1 -> payments-1", "payments-2 -> psp-primary", "gateway -> legacy", "gateway -> users"} {
-		assert.Equal(t, 400, ask(t, http.MethodGet, "http://"+u.addr[to]+"/", "", nil), "%s takes plain HTTP", to)
-	}
 }
 
 // pid finds the process of an instance.
@@ -134,28 +156,21 @@ func lookAtCanary(t *testing.T, u *up) {
 	assert.Equal(t, reply{code: 201, Status: "confirmed"}, u.checkout("up", tea))
 }
 
-// lookAtAutoscale asks the catalog itself, as hard as the gateway's limit would
-// not allow.
 func lookAtAutoscale(t *testing.T, u *up) {
 	assert.Equal(t, reply{code: 201, Status: "confirmed"}, u.checkout("up", tea))
-	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 20}}
-	traffic := drive("up", 300, func(n int, _ string) (reply, error) {
-		resp, err := client.Get(fmt.Sprintf("http://%s/products/tea", u.addr[fmt.Sprintf("gateway -> catalog-%d", n%2+1)]))
-		if err != nil {
-			return reply{}, err
-		}
-		defer resp.Body.Close()
-		return reply{code: resp.StatusCode}, nil
-	})
+	u.scales()
+	assert.Len(t, u.databases("catalog"), 1, "instances of a service share its database")
+}
+
+// scales asks for pages until there are more of catalog, and these are asked too.
+func (u *up) scales() {
+	t := u.t
+	pages := drive("up-page", 40, u.pages)
 	eventually(t, func() bool { return u.started() > 0 }, 15*time.Second, "an instance is started")
-	allWith(t, 200, traffic.stop())
-	pages := drive("up-page", 20, u.pages)
 	eventually(t, func() bool {
 		return metric(t, u.addr["gateway.ops"], "http_client_request_duration_seconds", map[string]string{"to": "catalog-11", "code": "200"}) > 0
 	}, 10*time.Second, "and takes traffic")
 	allWith(t, 200, pages.stop())
-
-	assert.Len(t, u.databases("catalog"), 1, "instances of a service share its database")
 }
 
 // databases are the SQLite files of a service.

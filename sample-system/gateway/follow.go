@@ -24,10 +24,9 @@ func (d *deploys) watch(ctx context.Context) error {
 	pause := backoff.Backoff{Base: 100 * time.Millisecond, Max: 2 * time.Second}
 	for failures := 1; ; failures++ {
 		watcher, err := kv.WatchAll(ctx)
-		if err == nil {
+		if err == nil { // it ends by itself or with ctx; nobody stops it, as that waits for a bus that may be away
 			failures = 1
 			d.follow(ctx, kv, watcher)
-			_ = watcher.Stop() // it has ended already, or ctx has
 		}
 		if backoff.Wait(ctx, pause.Delay(failures), nil) != nil {
 			return nil

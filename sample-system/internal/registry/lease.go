@@ -17,6 +17,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
+	"net/netip"
+	"os"
 	"strconv"
 	"sync"
 	"time"
@@ -102,8 +105,23 @@ func (l *lease) renew() error {
 func (l *lease) entry() Instance {
 	return Instance{
 		Service: l.h.Service, Name: l.h.Name, Version: l.h.Version, Weight: weight(l.h.Getenv),
-		Addr: l.addr(), Ops: l.h.OpsAddr(),
+		Addr: reachable(l.addr()), Ops: reachable(l.h.OpsAddr()),
 	}
+}
+
+// reachable is an address as others can dial it: who listens on all addresses of
+// a machine is found by the machine's name, which in a container is known on its
+// networks.
+func reachable(listen string) string {
+	host, port, err := net.SplitHostPort(listen)
+	if ip, bad := netip.ParseAddr(host); err != nil || bad != nil || !ip.IsUnspecified() {
+		return listen
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		return listen
+	}
+	return net.JoinHostPort(name, port)
 }
 
 // remove ends the lease at once. A renewal that is on its way is called off

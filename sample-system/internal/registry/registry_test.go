@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
 	"maps"
 	"net"
 	"os"
@@ -234,6 +235,35 @@ func TestRegistryAway(t *testing.T) {
 	eventually(t, late, 2*within, "payments-1", "payments-2", "payments-3")
 	require.Eventually(t, func() bool { return servicetest.Metric(t, host, "registry_stale") == 0 }, within, tick)
 	assert.Equal(t, []string{"payments-1", "payments-2", "payments-3"}, known(r))
+}
+
+// TestEndsWithoutTheRegistry: a client whose watch the bus cannot be told to end
+// does not wait for it, for 5 s or until its supervisor kills it.
+func TestEndsWithoutTheRegistry(t *testing.T) {
+	t.Parallel()
+	ns, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), NoLog: true, NoSigs: true})
+	require.NoError(t, err)
+	ns.Start()
+	t.Cleanup(func() { ns.Shutdown(); ns.WaitForShutdown() })
+	require.True(t, ns.ReadyForConnections(10*time.Second))
+	host, stop := servicetest.Run(t, func(_ context.Context, h *service.Host) error {
+		b, err := bus.Connect(h)
+		if err != nil {
+			return err
+		}
+		registry.NewResolver(h, b, "payments", "")
+		for i := range 20 { // which of two ends a watch first is chance
+			registry.NewResolver(h, b, fmt.Sprintf("other-%d", i), "")
+		}
+		return nil
+	}, config(t, "orders", "orders-1", ns.ClientURL(), nil))
+	instance(t, "payments-1", ns.ClientURL(), nil)
+	require.Eventually(t, func() bool { return servicetest.Metric(t, host, "registry_stale") == 0 }, within, tick)
+	ns.Shutdown()
+	ns.WaitForShutdown()
+	began := time.Now()
+	stop()
+	assert.Less(t, time.Since(began), 3*time.Second, "the usual patience before SIGKILL")
 }
 
 // TestRegistryLosesANode: nobody is evicted when the node that leads the bucket

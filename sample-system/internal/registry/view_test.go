@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -297,4 +298,17 @@ func FuzzDecode(f *testing.F) {
 			t.Fatalf("accepted %q as %+v", value, i)
 		}
 	})
+}
+
+// An instance that listens on all addresses of its container is no use to others
+// by the address it listens on: it is theirs as well.
+func TestOthersReachWhoListensEverywhere(t *testing.T) {
+	name, err := os.Hostname()
+	require.NoError(t, err)
+	for listen, want := range map[string]string{
+		"[::]:8081": name + ":8081", "0.0.0.0:80": name + ":80",
+		"127.0.0.1:80": "127.0.0.1:80", "catalog:80": "catalog:80", "[2001:db8::1]:80": "[2001:db8::1]:80",
+	} {
+		assert.Equal(t, want, reachable(listen), listen)
+	}
 }

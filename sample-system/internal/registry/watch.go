@@ -117,8 +117,8 @@ func (r *Resolver) watch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = w.Stop() }() // fails when the connection is closed, and then it has ended anyway
-	first := map[string]bool{}      // entries that were there when the watch began
+	// Not stopped here: its context does that, and nobody waits for a bus that is away.
+	first := map[string]bool{} // entries that were there when the watch began
 	silence := time.NewTimer(leaseTime)
 	defer silence.Stop()
 	for {
