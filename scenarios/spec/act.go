@@ -111,16 +111,20 @@ func (a Act) Mistakes(s *System) (out []Mistake) {
 // Mistake is a problem whose place is the value of a field.
 type Mistake struct{ Field, Msg, Suggest string }
 
-func (h HTTPAct) mistakes(s *System) []Mistake {
-	switch {
-	case (h.Service == "") == (h.Edge == ""):
-		return []Mistake{{"", "http: wants a service or an edge of the client, one of them", ""}}
-	case h.Edge != "" && h.Port != "":
-		return []Mistake{{"port", "port: an edge has one port", ""}}
-	case h.Edge != "":
-		return clientEdge(s, h.Edge)
+func (h HTTPAct) mistakes(s *System) (out []Mistake) {
+	if (h.Service == "") == (h.Edge == "") {
+		out = append(out, Mistake{"", "http: wants a service or an edge of the client, one of them", ""})
 	}
-	return servicePort(s, h.Service, h.Port)
+	if h.Service != "" {
+		return append(out, servicePort(s, h.Service, h.Port)...)
+	}
+	if h.Port != "" {
+		out = append(out, Mistake{"port", "port: an edge has one port", ""})
+	}
+	if h.Edge != "" {
+		out = append(out, clientEdge(s, h.Edge)...)
+	}
+	return out
 }
 
 func clientEdge(s *System, name string) []Mistake {

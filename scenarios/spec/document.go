@@ -45,7 +45,8 @@ func cause(err error) error {
 	return err
 }
 
-// parseOne reads the one document of a file.
+// parseOne reads the one document of a file; of several it gives the first, with
+// the problem.
 func parseOne(file string, src []byte) (*yaml.Node, Problems) {
 	docs, ps := parseAll(file, src)
 	if len(ps) > 0 {
@@ -55,7 +56,7 @@ func parseOne(file string, src []byte) (*yaml.Node, Problems) {
 		return nil, Problems{{Pos: Pos{file, 1, 1}, Msg: "the file is empty"}}
 	}
 	if len(docs) > 1 {
-		return nil, Problems{{Pos: Pos{file, docs[1].Line, docs[1].Column},
+		return docs[0].Content[0], Problems{{Pos: Pos{file, docs[1].Line, docs[1].Column},
 			Msg: "a second document starts here: one file holds one document"}}
 	}
 	return docs[0].Content[0], nil

@@ -59,12 +59,16 @@ type Hook struct {
 // External reports whether squall is only told where the service is.
 func (s Service) External() bool { return len(s.Command) == 0 }
 
+// Started reports whether squall starts the system itself.
+func (s *System) Started() bool {
+	return s.Spec.Target == TargetProcess || s.Spec.Target == TargetCompose
+}
+
 // complete draws what follows from what is written: who says where a port is
 // has named it, and an edge that squall puts no proxy on has none.
 func (s *System) complete() {
 	for i, e := range s.Spec.Edges {
-		here := s.Spec.Target == TargetProcess || s.Spec.Target == TargetCompose
-		s.Spec.Edges[i].Direct = !here && e.Through == nil
+		s.Spec.Edges[i].Direct = !s.Started() && e.Through == nil
 	}
 	for name, svc := range s.Spec.Services {
 		for _, port := range slices.Sorted(maps.Keys(svc.At)) {
@@ -91,6 +95,7 @@ func (v *validator) placed(name string, svc Service, s *System, at func(...strin
 	started := len(svc.Command) > 0
 	refuse(started && target != TargetProcess, "command", "is for target process; this one is "+target)
 	refuse(started && len(svc.At) > 0, "at", "is of services that squall does not start: it picks the ports of those with a command")
+	refuse(len(svc.Secrets) > 0 && !started && target != TargetCompose, "secrets", "are of services that squall starts")
 	refuse(svc.Hooks != nil && target != TargetRemote, "hooks", "are for target remote")
 	refuse(svc.Container != "" && target != TargetCompose && target != TargetContainers, "container", "is for targets compose and containers")
 	refuse(svc.Replicas > 0 && !started && target != TargetCompose, "replicas", "are of services that squall starts: give each of the others an entry")

@@ -11,6 +11,7 @@ type GameDay struct {
 	Spec       GameDaySpec `yaml:"spec" spec:"required" doc:"The exercise."`
 
 	File string `yaml:"-"` // path as the user named it
+	Src  Node   `yaml:"-" json:"-"`
 }
 
 // GameDaySpec is the exercise proper.
@@ -21,7 +22,7 @@ type GameDaySpec struct {
 	Load       *LoadSpec         `yaml:"load" doc:"Traffic all day, but while a scenario runs, which brings its own; absent: what the system has by itself."`
 	Roles      map[string]string `yaml:"roles" spec:"pattern=name" doc:"Who does what, such as {lead: Ana, responder: Ben, notes: Cleo}."`
 	Contacts   []Contact         `yaml:"contacts" doc:"Whom to call, in this order."`
-	Window     *TimeWindow       `yaml:"window" doc:"When it may run; absent: at any time."`
+	Window     *TimeWindow       `yaml:"window" doc:"When it may run; what still stands when it ends is healed, and the day is over. Absent: at any time."`
 	Freeze     string            `yaml:"freeze" spec:"pattern=text" doc:"A file, relative to this one: while it exists nothing is run, such as during a change freeze."`
 	Expires    Duration          `yaml:"expires" spec:"min=1s,default=24h" doc:"How long a plan may be run after it was made; approvals end with it."`
 	Deadline   Duration          `yaml:"deadline" spec:"min=1s,default=2h" doc:"Longest the day may last: then everything is healed."`

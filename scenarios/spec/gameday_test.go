@@ -93,24 +93,27 @@ func TestWindow(t *testing.T) {
 	for name, tt := range map[string]struct {
 		w    TimeWindow
 		at   string
-		want bool
+		ends string // the window that it is in; "": it is in none
 	}{
-		"first minute":     {office, "2026-11-20T08:00:00Z", true}, // a Friday; Berlin is an hour ahead
-		"before":           {office, "2026-11-20T07:59:59Z", false},
-		"last minute":      {office, "2026-11-20T16:29:59Z", true},
-		"after":            {office, "2026-11-20T16:30:00Z", false},
-		"in summer":        {office, "2026-07-17T07:00:00Z", true},
-		"wrong day":        {office, "2026-11-21T10:00:00Z", false},
-		"within the span":  {span, "2026-11-20T10:00:00Z", true},
-		"at its end":       {span, "2026-11-21T10:00:00Z", false},
-		"before the span":  {span, "2026-11-20T09:59:59Z", false},
-		"no such zone":     {TimeWindow{From: "00:00", To: "23:59", Zone: "Nowhere"}, "2026-11-20T12:00:00Z", false},
-		"every day of any": {TimeWindow{From: "00:00", To: "23:59", Zone: "UTC"}, "2026-11-21T12:00:00Z", true},
+		"first minute":     {office, "2026-11-20T08:00:00Z", "2026-11-20T16:30:00Z"}, // a Friday; Berlin is an hour ahead
+		"before":           {office, "2026-11-20T07:59:59Z", ""},
+		"last minute":      {office, "2026-11-20T16:29:59Z", "2026-11-20T16:30:00Z"},
+		"after":            {office, "2026-11-20T16:30:00Z", ""},
+		"in summer":        {office, "2026-07-17T07:00:00Z", "2026-07-17T15:30:00Z"},
+		"wrong day":        {office, "2026-11-21T10:00:00Z", ""},
+		"within the span":  {span, "2026-11-20T10:00:00Z", "2026-11-21T10:00:00Z"},
+		"at its end":       {span, "2026-11-21T10:00:00Z", ""},
+		"before the span":  {span, "2026-11-20T09:59:59Z", ""},
+		"no such zone":     {TimeWindow{From: "00:00", To: "23:59", Zone: "Nowhere"}, "2026-11-20T12:00:00Z", ""},
+		"every day of any": {TimeWindow{From: "00:00", To: "23:59", Zone: "UTC"}, "2026-11-21T12:00:00Z", "2026-11-21T23:59:00Z"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			at, err := time.Parse(time.RFC3339, tt.at)
 			require.NoError(t, err)
-			assert.Equal(t, tt.want, tt.w.Contains(at))
+			assert.Equal(t, tt.ends != "", tt.w.Contains(at))
+			if tt.ends != "" {
+				assert.Equal(t, tt.ends, tt.w.End(at).UTC().Format(time.RFC3339))
+			}
 		})
 	}
 }

@@ -62,15 +62,15 @@ func ParseSystem(file string, src []byte) (*System, Problems) {
 func decodeRoot(file string, src []byte, into any, prepare func(file string, root *yaml.Node) Problems) (*yaml.Node, *decoder) {
 	d := &decoder{file: file}
 	root, ps := parseOne(file, src)
-	if len(ps) == 0 {
-		ps = d.otherKind(root, reflect.TypeOf(into).Elem().Name())
-	}
-	if len(ps) == 0 && prepare != nil {
-		ps = prepare(file, root)
-	}
-	if len(ps) > 0 {
-		d.problems = ps
+	d.problems = ps
+	if root == nil || d.otherKind(root, reflect.TypeOf(into).Elem().Name()) {
 		return nil, d
+	}
+	if prepare != nil {
+		if ps := prepare(file, root); len(ps) > 0 {
+			d.problems = append(d.problems, ps...)
+			return nil, d
+		}
 	}
 	d.value(reflect.ValueOf(into).Elem(), root, "")
 	return root, d
@@ -81,16 +81,17 @@ var checkedBy = map[string]string{
 	"Scenario": "squall validate", "System": "squall doctor --system", "GameDay": "squall gameday plan",
 }
 
-// otherKind refuses a file of another kind, of which nothing else is worth saying.
-func (d *decoder) otherKind(root *yaml.Node, want string) Problems {
+// otherKind tells a file of another kind, of which nothing else is worth saying.
+func (d *decoder) otherKind(root *yaml.Node, want string) bool {
 	if root.Kind != yaml.MappingNode {
-		return nil
+		return false
 	}
 	for _, e := range entries(root) {
 		found := resolve(e.value)
 		if by := checkedBy[found.Value]; e.key.Value == "kind" && by != "" && found.Value != want {
-			return Problems{{Pos: d.pos(found), Msg: "this is a " + found.Value + ", not a " + want + ": " + by + " checks it"}}
+			d.fail(found, "this is a %s, not a %s: %s checks it", found.Value, want, by)
+			return true
 		}
 	}
-	return nil
+	return false
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -77,6 +78,36 @@ func (n Node) Value() string {
 		return ""
 	}
 	return resolve(n.node).Value
+}
+
+// IsMapping reports whether the part is a mapping; an absent one reads like an empty one.
+func (n Node) IsMapping() bool { return n.node == nil || resolve(n.node).Kind == yaml.MappingNode }
+
+// Holds reports whether something stands within the part.
+func (n Node) Holds(pos Pos) bool {
+	return n.node != nil && pos.File == n.at.File && holds(n.node, pos)
+}
+
+func holds(n *yaml.Node, pos Pos) bool {
+	n = resolve(n)
+	return n.Line == pos.Line && n.Column == pos.Col ||
+		slices.ContainsFunc(n.Content, func(c *yaml.Node) bool { return holds(c, pos) })
+}
+
+// Without is the mapping without some of its keys; n stays as it was.
+func (n Node) Without(keys []string) Node {
+	if n.node == nil || resolve(n.node).Kind != yaml.MappingNode {
+		return n
+	}
+	m := *resolve(n.node)
+	m.Content = nil
+	for pair := range slices.Chunk(resolve(n.node).Content, 2) {
+		if !slices.Contains(keys, resolve(pair[0]).Value) {
+			m.Content = append(m.Content, pair...)
+		}
+	}
+	n.node = &m
+	return n
 }
 
 // Key is where a key of this mapping itself stands; Pos where there is none.

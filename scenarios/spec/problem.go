@@ -11,9 +11,9 @@ import (
 // Problem is one mistake in a file, at its place.
 type Problem struct {
 	Pos
-	Msg     string
-	Suggest string // "did you mean" candidate, may be empty
-	See     string // command that explains what is meant here, may be empty
+	Msg     string `json:"msg"`
+	Suggest string `json:"suggest,omitempty"` // "did you mean" candidate, may be empty
+	See     string `json:"see,omitempty"`     // command that explains what is meant here, may be empty
 }
 
 // String is file:line:col; without a line, only the file.

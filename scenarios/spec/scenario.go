@@ -32,7 +32,7 @@ type ScenarioSpec struct {
 	Hypothesis string      `yaml:"hypothesis" spec:"required,pattern=text" doc:"What you believe the system does under this fault, in plain words."`
 	System     string      `yaml:"system" spec:"required,pattern=text" doc:"System file, relative to this file."`
 	Switches   []Choice    `yaml:"switches" spec:"pattern=name" doc:"Variants of the system that are on: squall list switches."`
-	Load       LoadSpec    `yaml:"load" spec:"required" doc:"Traffic while the experiment runs."`
+	Load       LoadSpec    `yaml:"load" doc:"Traffic while the experiment runs; absent, for targets remote and containers: what the system has by itself."`
 	Phases     Phases      `yaml:"phases" doc:"How long each phase lasts."`
 	Faults     []Fault     `yaml:"faults" doc:"What is broken, where and when. A scenario has faults or steps, or both."`
 	Steps      []Step      `yaml:"steps" doc:"What is done to the system beside that, such as a release: what an operator would do."`
@@ -57,6 +57,9 @@ type LoadSpec struct {
 	Stages  []Stage           `yaml:"stages" doc:"Changes of the arrival rate during the fault phase, in order; after it arrival holds again."`
 	Env     map[string]string `yaml:"env" spec:"pattern=env" doc:"Variables the script finds in __ENV."`
 }
+
+// Given reports whether there is load; without, the system has traffic of its own.
+func (l LoadSpec) Given() bool { return l.Script != "" }
 
 // Stage is a change of the load's arrival rate. It stands until the next one,
 // the last one until the end of the fault phase.

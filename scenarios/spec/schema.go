@@ -10,10 +10,9 @@ import (
 )
 
 // Schema is the JSON Schema (2020-12) of a file kind, "Scenario", "System" or "GameDay",
-// made of the types that decode it. faultParams and checkParams hold the zero
-// value of each kind's parameter struct by kind; nil stands for no parameters.
-// Without check kinds, a check may have any key as its kind.
-func Schema(kind string, faultParams, checkParams map[string]any) ([]byte, error) {
+// made of the types that decode it, and of the kinds by their names. Without check
+// kinds, a check may have any key as its kind.
+func Schema(kind string, faults, checks map[string]KindDoc) ([]byte, error) {
 	roots := map[string]reflect.Type{
 		"Scenario": reflect.TypeFor[Scenario](),
 		"System":   reflect.TypeFor[System](),
@@ -23,7 +22,7 @@ func Schema(kind string, faultParams, checkParams map[string]any) ([]byte, error
 	if !known {
 		return nil, fmt.Errorf("schema of %s: want Scenario, System or GameDay", quote(kind))
 	}
-	b := schemaBuilder{faults: faultParams, checks: checkParams, defs: jsonschema.Definitions{}}
+	b := schemaBuilder{faults: faults, checks: checks, defs: jsonschema.Definitions{}}
 	s := b.object(root)
 	s.Version = jsonschema.Version
 	s.Title = "Squall " + kind
@@ -35,10 +34,16 @@ func Schema(kind string, faultParams, checkParams map[string]any) ([]byte, error
 	return append(out, '\n'), nil
 }
 
+// KindDoc is what a schema says of a kind of fault or check.
+type KindDoc struct {
+	Summary string // one line
+	Params  any    // zero value of its parameter struct; nil: it takes none
+}
+
 // schemaBuilder collects the parameters of kinds as definitions, because
 // checks stand in three places.
 type schemaBuilder struct {
-	faults, checks map[string]any
+	faults, checks map[string]KindDoc
 	defs           jsonschema.Definitions
 }
 
@@ -211,7 +216,7 @@ func (b *schemaBuilder) faultKinds(s *jsonschema.Schema, key string, form func(*
 		has := jsonschema.NewProperties()
 		has.Set(key, form(&jsonschema.Schema{Ref: ref}))
 		then := &jsonschema.Schema{Properties: has}
-		if needsParams(b.faults[kind]) {
+		if needsParams(b.faults[kind].Params) {
 			then.Required = []string{key}
 		}
 		s.AllOf = append(s.AllOf, &jsonschema.Schema{
@@ -233,10 +238,13 @@ func (b *schemaBuilder) checkKinds(s *jsonschema.Schema) {
 	}
 }
 
-// define puts a parameter struct among the definitions and refers to it.
-func (b *schemaBuilder) define(name string, params any) string {
+// define puts the parameters of a kind among the definitions and refers to them.
+// Editors show its description where the kind is written.
+func (b *schemaBuilder) define(name string, kind KindDoc) string {
 	if _, done := b.defs[name]; !done {
-		b.defs[name] = b.params(params)
+		params := b.params(kind.Params)
+		params.Description = kind.Summary
+		b.defs[name] = params
 	}
 	return "#/$defs/" + name
 }

@@ -37,8 +37,8 @@ func (e *expr) FromScalar(text string) error { e.Expr = text; return nil }
 func compile(t *testing.T, kind string) *jsonschema.Schema {
 	t.Helper()
 	src, err := Schema(kind,
-		map[string]any{"net-latency": latency{}, "net-down": nil},
-		map[string]any{"slo": sloName{}, "promql": expr{}, "breaker": breaker{}, "ledger": ledger{}, "recovery": recovery{}})
+		map[string]KindDoc{"net-latency": {Params: latency{}}, "net-down": {}},
+		map[string]KindDoc{"slo": {Params: sloName{}}, "promql": {Params: expr{}}, "breaker": {Params: breaker{}}, "ledger": {Params: ledger{}}, "recovery": {Params: recovery{}}})
 	require.NoError(t, err)
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(src))
 	require.NoError(t, err)

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -40,18 +41,37 @@ func TestShopVariantsCombine(t *testing.T) {
 }
 
 // The shop in containers is the shop: whatever its system file has is as it is
-// in that of the processes, and it lacks nothing that is there without a switch.
+// in that of the processes, and it lacks nothing but the variant that needs programs
+// of PostgreSQL.
 func TestShopInContainersIsTheShop(t *testing.T) {
-	plain := func(file string) (declared, run *System) {
+	load := func(file string) *System {
 		declared, ps := LoadSystem("../../sample-system/" + file)
 		require.Empty(t, ps)
-		run, ps = declared.With()
-		require.Empty(t, ps)
-		return declared, run
+		return declared
 	}
-	declared, processes := plain("system.yaml")
-	inContainers, containers := plain("compose.yaml")
+	processes, containers := load("system.yaml"), load("compose.yaml")
+	want := maps.Clone(processes.Spec.Switches)
+	delete(want, "postgres")
+	certs := maps.Clone(want["identity"].Env)
+	certs["SHOP_CERTS"] = "/certs"
+	identity := want["identity"]
+	identity.Env = certs
+	want["identity"] = identity
+	assert.Equal(t, want, containers.Spec.Switches)
+	assert.Equal(t, processes.Spec.Traces, containers.Spec.Traces)
+	for _, switches := range [][]Choice{nil, {{Name: "canary"}, {Name: "autoscale"}}, {{Name: "identity"}}} {
+		assertSameShop(t, processes, containers, switches)
+	}
+	assertComposeProject(t, containers)
+}
 
+// assertSameShop compares the two with some switches on.
+func assertSameShop(t *testing.T, processesDeclared, containersDeclared *System, switches []Choice) {
+	t.Helper()
+	processes, ps := processesDeclared.With(switches...)
+	require.Empty(t, ps)
+	containers, ps := containersDeclared.With(switches...)
+	require.Empty(t, ps)
 	known := func(sys *System) map[string][]string {
 		of := map[string][]string{}
 		for name, svc := range sys.Spec.Services {
@@ -72,14 +92,17 @@ func TestShopInContainersIsTheShop(t *testing.T) {
 	assert.Equal(t, processes.Spec.Defects, containers.Spec.Defects)
 	assert.Equal(t, processes.SLOs, containers.SLOs)
 	assert.Equal(t, processes.Spec.Alerts, containers.Spec.Alerts)
-	for name, one := range inContainers.Spec.Switches {
-		assert.Equal(t, declared.Spec.Switches[name], one, name)
-	}
+}
 
+// assertComposeProject: without a profile of somebody else's the project is the
+// shop, with the profile of each variant that the system file has.
+func assertComposeProject(t *testing.T, sys *System) {
+	t.Helper()
 	text, err := os.ReadFile("../../docker-compose.yml")
 	require.NoError(t, err)
 	var project struct {
 		Services map[string]struct {
+			Image       string         `yaml:"image"`
 			Profiles    []string       `yaml:"profiles"`
 			Healthcheck map[string]any `yaml:"healthcheck"`
 			Memory      string         `yaml:"mem_limit"`
@@ -89,6 +112,10 @@ func TestShopInContainersIsTheShop(t *testing.T) {
 	require.NoError(t, yaml.Unmarshal(text, &project))
 	prometheus, err := os.ReadFile("../../sample-system/observability/prometheus.yml")
 	require.NoError(t, err)
+	modules, err := os.ReadFile("../../go.mod")
+	require.NoError(t, err)
+	version := strings.Replace(project.Services["prometheus"].Image, "prom/prometheus:v3.", "v0.3", 1)
+	assert.Contains(t, string(modules), "github.com/prometheus/prometheus "+version+"\n", "rules and configuration are checked as that version reads them")
 	var without []string
 	for name, svc := range project.Services {
 		assert.NotEmpty(t, svc.Healthcheck, name)
@@ -98,6 +125,11 @@ func TestShopInContainersIsTheShop(t *testing.T) {
 			without = append(without, name)
 			assert.Contains(t, string(prometheus), name+":8081", "Prometheus scrapes it")
 		}
+		if declared, variant := sys.Spec.Services[name]; variant && len(svc.Profiles) > 0 {
+			assert.Equal(t, svc.Profiles, []string(declared.When), name)
+		}
 	}
+	containers, ps := sys.With()
+	require.Empty(t, ps)
 	assert.ElementsMatch(t, slices.Collect(maps.Keys(containers.Spec.Services)), without)
 }

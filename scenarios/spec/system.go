@@ -91,6 +91,7 @@ type Traces struct {
 type Service struct {
 	Command    []string          `yaml:"command" spec:"min=1" doc:"Program and arguments, for target process. A relative program is looked up beside the system file."`
 	Env        map[string]string `yaml:"env" spec:"pattern=env" doc:"Environment of the process."`
+	Secrets    []string          `yaml:"secrets" spec:"pattern=env" doc:"Variables of squall's own environment that hold secrets: the process sees them, and what it prints of them is left out of its log. A compose file has its own way to take them."`
 	Dir        string            `yaml:"dir" spec:"pattern=text" doc:"Working folder, relative to the system file; absent: the service's data folder."`
 	Ports      []string          `yaml:"ports" spec:"pattern=name" doc:"Named ports; Squall picks a free loopback port for each."`
 	At         map[string]string `yaml:"at" spec:"pattern=name" doc:"Where its ports are, by name: host:port of a service that squall does not start, and does not touch unless hooks say how; the port inside the container for targets compose and containers."`

@@ -36,6 +36,9 @@ var patterns = map[string]pattern{
 	"text":    {regexp.MustCompile(`\S`), "some text"},
 }
 
+// IsName reports whether text can be the name of a service or scenario.
+func IsName(text string) bool { return patterns["name"].re.MatchString(text) }
+
 // field is one key of a mapping that decodes into a struct.
 type field struct {
 	name  string

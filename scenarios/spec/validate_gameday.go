@@ -34,9 +34,7 @@ func itoa(n int) string { return strconv.Itoa(n) }
 func (v *validator) gameDay(g *GameDay) {
 	v.choices(g.Spec.Switches)
 	if w := g.Spec.Window; w != nil {
-		if field, err := w.check(); err != nil {
-			v.fail(v.root.At("spec", "window", field), "window: %v", err)
-		}
+		w.check(func(field string, err error) { v.fail(v.root.At("spec", "window", field), "window: %v", err) })
 	}
 	ids := map[string]bool{}
 	for i := range g.Spec.Steady {
@@ -61,9 +59,19 @@ func (v *validator) gameDay(g *GameDay) {
 
 func (v *validator) dayStep(s *DayStep, ids, playbooks map[string]bool) {
 	v.unique("step", s.ID, s.Src.At("id"), ids)
+	if s.Playbook != "" && !playbooks[s.Playbook] {
+		v.suggest(s.Src.At("playbook"), Suggest(s.Playbook, sorted(playbooks)), "playbook: there is no playbook %s", quote(s.Playbook))
+	}
+	for does, on := range s.aims() {
+		if aim, err := ParseAim(*on); err == nil {
+			*on = aim.String()
+		} else if *on != "" {
+			v.fail(s.Src.At(does, "on"), "on: %v", err)
+		}
+	}
 	if given := s.given(); len(given) != 1 {
 		v.fail(s.Pos, "step %s: wants one of scenario, fault, ramp, wait and hold, has %d of them", quote(s.ID), len(given))
-		return
+		return // what goes with which is open
 	}
 	does := s.Does()
 	switch {
@@ -74,29 +82,21 @@ func (v *validator) dayStep(s *DayStep, ids, playbooks map[string]bool) {
 	case does != DoesFault && s.Until == "person":
 		v.fail(s.Src.At("until"), "until: goes with a fault, not with a %s", does)
 	}
-	if s.Playbook != "" && !playbooks[s.Playbook] {
-		v.suggest(s.Src.At("playbook"), Suggest(s.Playbook, sorted(playbooks)), "playbook: there is no playbook %s", quote(s.Playbook))
-	}
 	if s.Playbook != "" && does != DoesFault && does != DoesRamp {
 		v.fail(s.Src.At("playbook"), "playbook: goes with a fault or a ramp, not with a %s", does)
 	}
-	if on := s.aim(); on != nil && *on != "" {
-		if aim, err := ParseAim(*on); err == nil {
-			*on = aim.String()
-		} else {
-			v.fail(s.Src.At(does, "on"), "on: %v", err)
-		}
-	}
 }
 
-func (s *DayStep) aim() *string {
-	switch {
-	case s.Fault != nil:
-		return &s.Fault.On
-	case s.Ramp != nil:
-		return &s.Ramp.On
+// aims are what the step's fault and ramp are aimed at.
+func (s *DayStep) aims() map[string]*string {
+	out := map[string]*string{}
+	if s.Fault != nil {
+		out[DoesFault] = &s.Fault.On
 	}
-	return nil
+	if s.Ramp != nil {
+		out[DoesRamp] = &s.Ramp.On
+	}
+	return out
 }
 
 // limits checks approvers and limits of a system.
@@ -134,25 +134,29 @@ func (v *validator) limits(s *System) {
 	}
 }
 
-// check names the field that is wrong.
-func (w TimeWindow) check() (field string, err error) {
+// check tells each mistake with its field.
+func (w TimeWindow) check(fail func(field string, err error)) {
 	zone, err := time.LoadLocation(w.Zone)
 	if err != nil || w.Zone == "Local" {
-		return "zone", errZone(w.Zone)
+		fail("zone", errZone(w.Zone))
+		zone = time.UTC
 	}
 	from, fromErr := parseEdge(w.From, zone)
 	to, toErr := parseEdge(w.To, zone)
-	switch {
-	case fromErr != nil:
-		return "from", fromErr
-	case toErr != nil:
-		return "to", toErr
-	case from.daily != to.daily:
-		return "to", errMixed
-	case !from.daily && len(w.Days) > 0:
-		return "days", errDays
-	case !from.before(to):
-		return "to", errOrder
+	if fromErr != nil && w.From != "" {
+		fail("from", fromErr)
 	}
-	return "", nil
+	if toErr != nil && w.To != "" {
+		fail("to", toErr)
+	}
+	switch {
+	case fromErr != nil || toErr != nil:
+	case from.daily != to.daily:
+		fail("to", errMixed)
+	case !from.before(to):
+		fail("to", errOrder)
+	}
+	if fromErr == nil && !from.daily && len(w.Days) > 0 {
+		fail("days", errDays)
+	}
 }

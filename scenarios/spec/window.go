@@ -36,16 +36,21 @@ func parseEdge(text string, zone *time.Location) (edge, error) {
 	return edge{}, fmt.Errorf("%s is neither a time of day nor an instant: write 09:30 or 2026-11-24T09:30:00Z", quote(text))
 }
 
-// Contains reports whether an instant is in the window, which has been read
-// without problems.
-func (w TimeWindow) Contains(t time.Time) bool {
+// edges are both ends of a window that has been read without problems.
+func (w TimeWindow) edges() (from, to edge, zone *time.Location, ok bool) {
 	zone, err := time.LoadLocation(w.Zone)
 	if err != nil {
-		return false
+		return from, to, nil, false
 	}
 	from, fromErr := parseEdge(w.From, zone)
 	to, toErr := parseEdge(w.To, zone)
-	if fromErr != nil || toErr != nil || from.daily != to.daily {
+	return from, to, zone, fromErr == nil && toErr == nil && from.daily == to.daily
+}
+
+// Contains reports whether an instant is in the window.
+func (w TimeWindow) Contains(t time.Time) bool {
+	from, to, zone, ok := w.edges()
+	if !ok {
 		return false
 	}
 	if !from.daily {
@@ -57,6 +62,16 @@ func (w TimeWindow) Contains(t time.Time) bool {
 	}
 	minute := func(t time.Time) int { return t.Hour()*60 + t.Minute() }
 	return minute(t) >= minute(from.at) && minute(t) < minute(to.at)
+}
+
+// End is when the window ends that contains an instant.
+func (w TimeWindow) End(t time.Time) time.Time {
+	_, to, zone, ok := w.edges()
+	if !ok || !to.daily {
+		return to.at
+	}
+	t = t.In(zone)
+	return time.Date(t.Year(), t.Month(), t.Day(), to.at.Hour(), to.at.Minute(), 0, 0, zone)
 }
 
 // String is the window in words.
