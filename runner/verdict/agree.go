@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"squall/runner/record"
-	"squall/scenarios/spec"
 )
 
 func init() {
@@ -34,12 +33,11 @@ type agree struct {
 	Attrs   []string `yaml:"attrs" doc:"Attributes of the rows that must be the same: address, version. Effect and state of a row are compared always."`
 }
 
-func newAgree(d Declared) (Checker, spec.Problems) {
+func newAgree(d *Declared) Checker {
 	a := &agree{}
-	if ps := d.decode(a); ps != nil {
-		return nil, ps
-	}
-	return a, sourceProblems(d, "sources", a.Sources...)
+	d.decode(a)
+	checkSources(d, "sources", a.Sources...)
+	return a
 }
 
 func (a *agree) Judge(_ context.Context, v *View, f *Finding) {

@@ -67,33 +67,28 @@ type alert struct {
 	rule   spec.AlertRule
 }
 
-func newAlert(d Declared) (Checker, spec.Problems) {
+func newAlert(d *Declared) Checker {
 	a := &alert{}
-	if ps := d.decode(a); ps != nil {
-		return nil, ps
-	}
-	var ps spec.Problems
+	d.decode(a)
 	switch {
 	case (a.Rule == "") == (a.SLO == ""):
-		ps = d.problem("", "alert needs rule or slo, one of them", "")
+		d.fail("", "alert needs rule or slo, one of them", "")
 	case a.Rule != "":
-		ps = a.ofRule(d)
+		a.ofRule(d)
 	default:
-		ps = a.ofSLO(d)
+		a.ofSLO(d)
 	}
 	if a.Fires == "none" && a.Within > 0 {
-		ps = append(ps, d.problem("within", "within: an alert that must not fire has no time to", "")...)
+		d.fail("within", "within: an alert that must not fire has no time to", "")
 	}
-	return a, ps
+	return a
 }
 
-func (a *alert) ofSLO(d Declared) spec.Problems {
-	found, ps := sloOf(d, "slo", a.SLO)
-	a.events, a.Hour = events{found}, cmp.Or(a.Hour, spec.Duration(20*time.Second))
+func (a *alert) ofSLO(d *Declared) {
+	a.events, a.Hour = events{sloOf(d, "slo", a.SLO)}, cmp.Or(a.Hour, spec.Duration(20*time.Second))
 	if a.BudgetAtMost != nil {
 		a.budget = boundsOf(spec.Check{AtMost: a.BudgetAtMost})
 	}
-	return ps
 }
 
 // firing is an alert that went off.
@@ -196,9 +191,11 @@ func (a *alert) alarmed(f *Finding, fired []firing, struck time.Duration) claim 
 	c := claim{expected: a.expected(), measured: "no " + a.what()}.unless("")
 	if first != nil {
 		c.measured = fmt.Sprintf("%s, %s after the fault", first.words, short(first.t-struck))
+		c.worst = &first.t
 	}
 	switch within := time.Duration(a.Within); {
 	case early != nil:
+		c.worst = &early.t
 		c.verdict, c.why = Fail, fmt.Sprintf("%s fired at %.1fs, before the fault", early.words, early.t.Seconds())
 	case a.Fires == "none" && first != nil:
 		c.verdict, c.why = Fail, fmt.Sprintf("%s fired %s after the fault", first.words, short(first.t-struck))

@@ -13,16 +13,15 @@ import (
 )
 
 // ofRule makes it an alert of the system's rule files.
-func (a *alert) ofRule(d Declared) (ps spec.Problems) {
+func (a *alert) ofRule(d *Declared) {
 	found, ok := d.System.Alerts[a.Rule]
 	if !ok {
-		return d.problem("rule", fmt.Sprintf("unknown alert %q", a.Rule), spec.Suggest(a.Rule, slices.Sorted(maps.Keys(d.System.Alerts))))
+		d.fail("rule", fmt.Sprintf("unknown alert %q", a.Rule), spec.Suggest(a.Rule, slices.Sorted(maps.Keys(d.System.Alerts))))
 	}
 	if a.BudgetAtMost != nil {
-		ps = d.problem("budgetAtMost", "budgetAtMost: a rule has no budget", "")
+		d.fail("budgetAtMost", "budgetAtMost: a rule has no budget", "")
 	}
 	a.rule, a.Hour = found, cmp.Or(a.Hour, spec.Duration(time.Hour))
-	return ps
 }
 
 // scale is how long an hour of the alert's windows is in the run, in hours.

@@ -2,6 +2,8 @@ package verdict
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"squall/runner/record"
@@ -81,20 +83,16 @@ func basicSources(system *spec.System, source string) []string {
 	return names
 }
 
-// sourceProblems checks the ledger sources a check names.
-func sourceProblems(d Declared, field string, sources ...string) spec.Problems {
-	var known []string
-	for name := range d.System.Spec.Ledger {
-		known = append(known, name)
-	}
-	var ps spec.Problems
+// checkSources checks the ledger sources a check names.
+func checkSources(d *Declared, field string, sources ...string) {
+	known := slices.Sorted(maps.Keys(d.System.Spec.Ledger))
 	for _, s := range sources {
-		why := d.System.AbsentBooks(s)
-		if _, ok := d.System.Spec.Ledger[s]; !ok && why != "" {
-			ps = append(ps, d.problem(field, fmt.Sprintf("ledger source %q is not part of the system: %s", s, why), "")...)
-		} else if !ok {
-			ps = append(ps, d.problem(field, fmt.Sprintf("unknown ledger source %q", s), spec.Suggest(s, known))...)
+		switch why := d.System.AbsentBooks(s); {
+		case slices.Contains(known, s):
+		case why != "":
+			d.fail(field, fmt.Sprintf("ledger source %q is not part of the system: %s", s, why), "")
+		default:
+			d.fail(field, fmt.Sprintf("unknown ledger source %q", s), spec.Suggest(s, known))
 		}
 	}
-	return ps
 }

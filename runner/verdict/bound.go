@@ -28,6 +28,11 @@ func (u unit) format(v float64) string {
 	}
 }
 
+// name of the unit as a Measure has it.
+func (u unit) name() string {
+	return map[unit]string{ratioUnit: "share", secondsUnit: "seconds"}[u]
+}
+
 // bound is one limit on a measured value.
 type bound struct {
 	words  string // "at least"

@@ -1,6 +1,7 @@
 package verdict
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -58,23 +59,16 @@ type breaker struct {
 	others []links
 }
 
-func newBreaker(d Declared) (Checker, spec.Problems) {
+func newBreaker(d *Declared) Checker {
 	b := &breaker{}
-	if ps := d.decode(b); ps != nil {
-		return nil, ps
-	}
-	var ps spec.Problems
-	if b.links, ps = linksOf(d, "edge", b.Edge); ps != nil {
-		return nil, ps
-	}
+	d.decode(b)
+	b.links = linksOf(d, "edge", b.Edge)
 	b.Edge = b.links.name
-	if ps = b.scope(d); ps != nil {
-		return nil, ps
-	}
+	b.scope(d)
 	if b.ClosesWithin > 0 {
-		return b, tooShort(d, "closesWithin", time.Duration(b.ClosesWithin)+wireSpan)
+		tooShort(d, "closesWithin", time.Duration(b.ClosesWithin)+wireSpan)
 	}
-	return b, nil
+	return b
 }
 
 // watch is the wire around one edge, and when the fault stood there.
@@ -274,7 +268,7 @@ func (b *breaker) opens(w *watch, opened time.Duration, isOpen bool) claim {
 	}
 	if isOpen {
 		took := opened - w.injected
-		c := claim{verdict: Pass, measured: "opened after " + short(took)}
+		c := claim{verdict: Pass, measured: "opened after " + short(took), worst: &opened}
 		if limit > 0 {
 			c.margin = against(took.Seconds(), limit.Seconds())
 			if took > limit {
@@ -283,7 +277,7 @@ func (b *breaker) opens(w *watch, opened time.Duration, isOpen bool) claim {
 		}
 		return c
 	}
-	c := claim{verdict: Fail, measured: "never opened", why: fmt.Sprintf("the breaker on %s never opened %s", b.Edge, within)}
+	c := claim{verdict: Fail, measured: "never opened", worst: new(w.until()), why: fmt.Sprintf("the breaker on %s never opened %s", b.Edge, within)}
 	switch {
 	case w.live && !w.isReverted && (limit == 0 || w.now < w.injected+limit+wireSpan):
 		c.verdict, c.pending, c.why = Inconclusive, true, "the breaker on "+b.Edge+" may still open"
@@ -307,13 +301,9 @@ func (b *breaker) failsFast(w *watch, opened time.Duration) claim {
 		return claim{verdict: Inconclusive, pending: w.live && !w.isReverted,
 			why: fmt.Sprintf("%s to the caller while the breaker was open, %d are needed", plural(len(asked), "request"), failFastSample)}
 	}
-	took := make([]time.Duration, len(asked))
-	for i, c := range asked {
-		took[i] = c.end - c.at
-	}
-	slices.Sort(took)
-	p95 := took[int(math.Ceil(0.95*float64(len(took))))-1]
-	c := claim{verdict: Pass, measured: "95% answered in " + short(p95), margin: against(p95.Seconds(), limit.Seconds())}
+	asked = slices.SortedStableFunc(slices.Values(asked), func(a, b call) int { return cmp.Compare(a.took(), b.took()) })
+	p95 := asked[int(math.Ceil(0.95*float64(len(asked))))-1].took()
+	c := claim{verdict: Pass, measured: "95% answered in " + short(p95), margin: against(p95.Seconds(), limit.Seconds()), worst: new(asked[len(asked)-1].at)}
 	if p95 >= limit {
 		c.verdict = Fail
 		c.why = fmt.Sprintf("with the breaker on %s open, 95%% of the answers took up to %s, not under %s", b.Edge, short(p95), short(limit))
@@ -333,9 +323,9 @@ func (b *breaker) closes(w *watch) claim {
 	took := closed - w.reverted
 	switch {
 	case isClosed && took <= limit:
-		return claim{verdict: Pass, measured: "closed after " + short(took), margin: against(took.Seconds(), limit.Seconds())}
+		return claim{verdict: Pass, measured: "closed after " + short(took), margin: against(took.Seconds(), limit.Seconds()), worst: &closed}
 	case isClosed:
-		return claim{verdict: Fail, measured: "closed after " + short(took), margin: against(took.Seconds(), limit.Seconds()),
+		return claim{verdict: Fail, measured: "closed after " + short(took), margin: against(took.Seconds(), limit.Seconds()), worst: &closed,
 			why: fmt.Sprintf("the breaker on %s closed only after %s (needed within %s)", b.Edge, short(took), short(limit))}
 	case w.now < w.reverted+limit+wireSpan:
 		return claim{verdict: Inconclusive, measured: "not closed yet", pending: w.live,
@@ -343,7 +333,7 @@ func (b *breaker) closes(w *watch) claim {
 	case !demand:
 		return claim{verdict: Inconclusive, measured: "not closed", why: "after the fault nothing asked the caller of " + b.Edge}
 	default:
-		return claim{verdict: Fail, measured: "not closed",
+		return claim{verdict: Fail, measured: "not closed", worst: new(w.now),
 			why: fmt.Sprintf("the breaker on %s did not close again: %s after the fault the edge still carries less than half its traffic", b.Edge, short(w.now-w.reverted))}
 	}
 }

@@ -5,28 +5,22 @@ import (
 	"maps"
 	"slices"
 	"time"
-
-	"squall/scenarios/spec"
 )
 
 // scope resolves what the breaker is not to affect, and refuses demands that
 // exclude each other.
-func (b *breaker) scope(d Declared) spec.Problems {
+func (b *breaker) scope(d *Declared) {
 	opening := b.OpensWithin > 0 || b.OpensAfter > 0 || b.FailsFastUnder > 0 || b.TrialCallsAtMost > 0 || b.ClosesWithin > 0 || len(b.Others) > 0
 	if b.StaysClosed && opening {
-		return d.problem("staysClosed", "staysClosed: a breaker that stays closed neither opens nor closes; it goes with edge alone", "")
+		d.fail("staysClosed", "staysClosed: a breaker that stays closed neither opens nor closes; it goes with edge alone", "")
 	}
 	for _, name := range b.Others {
-		other, ps := linksOf(d, "others", name)
-		if ps != nil {
-			return ps
-		}
-		if other.name == b.links.name || !slices.Equal(other.callers(), b.links.callers()) {
-			return d.problem("others", "others: "+other.name+" is no other edge of the caller of "+b.links.name, "")
+		other := linksOf(d, "others", name)
+		if len(other.of) > 0 && len(b.links.of) > 0 && (other.name == b.links.name || !slices.Equal(other.callers(), b.links.callers())) {
+			d.fail("others", "others: "+other.name+" is no other edge of the caller of "+b.links.name, "")
 		}
 		b.others = append(b.others, other)
 	}
-	return nil
 }
 
 // soon judges how many calls it took to open. Those that were under way when
@@ -41,7 +35,7 @@ func (b *breaker) soon(w *watch, opened time.Duration) claim {
 			most, caller = n, instance
 		}
 	}
-	c := claim{verdict: Pass, measured: "after " + plural(most, "call"), margin: against(float64(most), float64(b.OpensAfter))}
+	c := claim{verdict: Pass, measured: "after " + plural(most, "call"), margin: against(float64(most), float64(b.OpensAfter)), worst: &opened}
 	if most > b.OpensAfter {
 		c.verdict = Fail
 		c.why = fmt.Sprintf("%s made %d calls on %s until its breaker was open, at most %d are allowed", caller, most, b.Edge, b.OpensAfter)
@@ -62,7 +56,7 @@ func (b *breaker) leavesAlone(v *View, w *watch, other links, opened time.Durati
 		usual = all.rate(w.baseline)
 	}
 	share := all.rate(span) / usual
-	c := claim{verdict: Pass, measured: fmt.Sprintf("%s at %s of its rate", other.name, percent(share))}
+	c := claim{verdict: Pass, measured: fmt.Sprintf("%s at %s of its rate", other.name, percent(share)), worst: &opened}
 	if share < flowingShare {
 		c.verdict = Fail
 		c.why = fmt.Sprintf("while the breaker on %s was open, %s carried only %s of what it should: they share a breaker", b.Edge, other.name, percent(share))
@@ -76,6 +70,7 @@ func (b *breaker) staysClosed(w *watch, least int, opened time.Duration, isOpen 
 	switch {
 	case isOpen:
 		c.verdict, c.measured = Fail, "opened after "+short(opened-w.injected)
+		c.worst = &opened
 		c.why = fmt.Sprintf("the breaker on %s opened %s after the injection, on answers that are no failures", b.Edge, short(opened-w.injected))
 		return c
 	case w.hit < least:

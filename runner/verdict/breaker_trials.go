@@ -23,6 +23,9 @@ func (b *breaker) trials(w *watch, opened time.Duration) claim {
 		c.measured = "no trial call"
 	}
 	c.margin = against(float64(most), float64(b.TrialCallsAtMost))
+	if most > 0 {
+		c.worst = &at
+	}
 	if most > b.TrialCallsAtMost {
 		c.verdict = Fail
 		of := ""

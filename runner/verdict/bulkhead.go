@@ -1,10 +1,12 @@
 package verdict
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"squall/runner/record"
 	"squall/scenarios/spec"
@@ -47,39 +49,29 @@ type route struct {
 	links      links
 }
 
-func newBulkhead(d Declared) (Checker, spec.Problems) {
+func newBulkhead(d *Declared) Checker {
 	b := &bulkhead{}
-	if ps := d.decode(b); ps != nil {
-		return nil, ps
-	}
-	var ps spec.Problems
-	if b.links, ps = linksOf(d, "edge", b.Edge); ps != nil {
-		return nil, ps
-	}
+	d.decode(b)
+	b.links = linksOf(d, "edge", b.Edge)
+	b.Edge = b.links.name
 	if b.SuccessAtLeast == nil && b.SlowdownAtMost == 0 {
-		return nil, d.problem("", "bulkhead needs successAtLeast or slowdownAtMost", "")
+		d.fail("", "bulkhead needs successAtLeast or slowdownAtMost", "")
 	}
 	for _, name := range b.Unaffected {
 		edge, path, _ := strings.Cut(name, " /")
-		r := route{name: edgeName(edge)}
+		r := route{name: edgeName(edge), links: linksOf(d, "unaffected", edge)}
 		if path != "" {
 			r.path, r.name = "/"+path, r.name+" /"+path
 		}
-		var more spec.Problems
-		if r.links, more = linksOf(d, "unaffected", edge); more == nil && r.links.name == b.links.name && r.path == "" {
-			more = d.problem("unaffected", "unaffected: "+r.name+" is the edge that is slow", "")
+		if r.links.name == b.links.name && r.path == "" {
+			d.fail("unaffected", "unaffected: "+r.name+" is the edge that is slow", "")
 		}
-		ps = append(ps, more...)
 		b.routes = append(b.routes, r)
 	}
-	if ps != nil {
-		return nil, ps
-	}
-	b.Edge = b.links.name
 	if b.SuccessAtLeast != nil {
 		b.success = boundsOf(spec.Check{AtLeast: b.SuccessAtLeast})
 	}
-	return b, nil
+	return b
 }
 
 func (r route) calls(run *record.Run) calls {
@@ -146,11 +138,16 @@ func median(cs calls) float64 {
 	return took[len(took)/2]
 }
 
+// slowest of at least one call.
+func (cs calls) slowest() call {
+	return slices.MaxFunc(cs, func(a, b call) int { return cmp.Compare(a.took(), b.took()) })
+}
+
 // took is how long the calls took, in seconds.
 func (cs calls) took() []float64 {
 	took := make([]float64, len(cs))
 	for i, c := range cs {
-		took[i] = (c.end - c.at).Seconds()
+		took[i] = c.took().Seconds()
 	}
 	return took
 }
@@ -173,15 +170,18 @@ func (b *bulkhead) flows(r route, before, after calls, base, window Window, leas
 
 func (b *bulkhead) succeeds(r route, after calls, lacks string) claim {
 	good := 0
-	for _, c := range after {
+	var bad *time.Duration
+	for i, c := range after {
 		if c.ok {
 			good++
+		} else if bad == nil {
+			bad = &after[i].at
 		}
 	}
 	n := float64(len(after))
 	share := float64(good) / n
 	in := wilson(share, n)
-	c := claim{measured: fmt.Sprintf("%s: %s good (%s)", r.name, percent(share), b.success.between(in)), margin: b.success.margin(share)}
+	c := claim{measured: fmt.Sprintf("%s: %s good (%s)", r.name, percent(share), b.success.between(in)), margin: b.success.margin(share), worst: bad}
 	decided := b.success.decide(in)
 	switch {
 	case lacks != "" || decided == Pass:
@@ -197,7 +197,7 @@ func (b *bulkhead) succeeds(r route, after calls, lacks string) claim {
 func (b *bulkhead) isFast(r route, before, after calls, seed uint64, lacks string) claim {
 	times, in := ratioOfMeans(before.took(), after.took(), seed)
 	limit := bounds{{words: "at most", limit: b.SlowdownAtMost}}
-	c := claim{measured: fmt.Sprintf("%s: %s times its time (%s)", r.name, trimmed(times, 2), in.times()), margin: against(times, b.SlowdownAtMost)}
+	c := claim{measured: fmt.Sprintf("%s: %s times its time (%s)", r.name, trimmed(times, 2), in.times()), margin: against(times, b.SlowdownAtMost), worst: new(after.slowest().at)}
 	decided := limit.decide(in)
 	switch {
 	case lacks != "" || decided == Pass:

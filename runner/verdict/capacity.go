@@ -46,15 +46,11 @@ type sloBound struct {
 	bounds
 }
 
-func newCapacity(d Declared) (Checker, spec.Problems) {
+func newCapacity(d *Declared) Checker {
 	c := &capacity{bounds: boundsOf(d.Check)}
-	if ps := d.decode(c); ps != nil {
-		return nil, ps
-	}
-	var ps spec.Problems
+	d.decode(c)
 	for _, name := range c.SLOs {
-		found, more := sloOf(d, "slos", name)
-		ps = append(ps, more...)
+		found := sloOf(d, "slos", name)
 		target := found.Target
 		if c.Target != nil {
 			target = float64(*c.Target)
@@ -63,14 +59,14 @@ func newCapacity(d Declared) (Checker, spec.Problems) {
 	}
 	stages := d.Scenario.Spec.Load.Stages
 	if len(stages) == 0 {
-		ps = append(ps, d.problem("", "capacity needs load.stages that rise", "")...)
+		d.note(d.Params.At(), "capacity needs load.stages that rise")
 	}
 	for i, s := range stages {
 		if i > 0 && s.Arrival.PerSecond <= stages[i-1].Arrival.PerSecond {
-			ps = append(ps, spec.Problem{Pos: s.Pos, Msg: fmt.Sprintf("arrival: capacity needs stages that rise, and %s is not above %s", s.Arrival, stages[i-1].Arrival)})
+			d.note(s.Pos, fmt.Sprintf("arrival: capacity needs stages that rise, and %s is not above %s", s.Arrival, stages[i-1].Arrival))
 		}
 	}
-	return c, ps
+	return c
 }
 
 // level is one stage of the load, and what became of it.

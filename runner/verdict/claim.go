@@ -3,6 +3,7 @@ package verdict
 import (
 	"cmp"
 	"strings"
+	"time"
 )
 
 // claim is one part of what a check asserts, with what was measured of it.
@@ -12,6 +13,7 @@ type claim struct {
 	margin   string
 	verdict  Verdict
 	why      string
+	worst    *time.Duration // instant of what was measured, where it is of one instant
 	pending  bool
 }
 
@@ -43,20 +45,21 @@ func rank(v Verdict) int {
 }
 
 // decide turns claims into the finding: the worst one gives verdict, cause and
-// margin, and it is pending while any of them is.
+// margin, and the worst instant if it has any; it is pending while any of them is.
 func (f *Finding) decide(claims []claim) {
 	var expected, measured []string
 	worst := claim{verdict: Skipped}
 	for _, c := range claims {
 		expected = appendText(expected, c.expected)
 		measured = appendText(measured, c.measured)
-		f.Pending = f.Pending || c.pending
+		f.Pending, f.Worst = f.Pending || c.pending, cmp.Or(f.Worst, c.worst)
 		if rank(c.verdict) > rank(worst.verdict) {
 			worst = c
 		}
 	}
 	f.Expected, f.Measured = strings.Join(expected, ", "), strings.Join(measured, ", ")
 	f.Verdict, f.Why, f.Margin = worst.verdict, cmp.Or(worst.why, f.Measured), worst.margin
+	f.Worst = cmp.Or(worst.worst, f.Worst)
 }
 
 func appendText(to []string, s string) []string {

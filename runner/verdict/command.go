@@ -35,17 +35,16 @@ type commandCheck struct {
 	bounds bounds
 }
 
-func newCommand(d Declared) (Checker, spec.Problems) {
+func newCommand(d *Declared) Checker {
 	c := &commandCheck{}
-	if ps := d.decode(c); ps != nil {
-		return nil, ps
-	}
+	d.decode(c)
 	c.bounds = shareOf(d.Check)
-	ps := refuse(d, spec.Act{Command: &c.CommandAct}.Mistakes(d.System))
+	refuse(d, spec.Act{Command: &c.CommandAct}.Mistakes(d.System))
 	if c.At > 0 && c.Every > 0 {
-		ps = append(ps, d.problem("at", "at: a program that runs again and again has no one instant", "")...)
+		d.fail("at", "at: a program that runs again and again has no one instant", "")
 	}
-	return c, append(ps, tooLate(d, c.At)...)
+	tooLate(d, c.At)
+	return c
 }
 
 func (c *commandCheck) look() Look {

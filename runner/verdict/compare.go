@@ -45,15 +45,11 @@ func (c *compare) FromScalar(text string) error {
 	return nil
 }
 
-func newCompare(d Declared) (Checker, spec.Problems) {
+func newCompare(d *Declared) Checker {
 	c := &compare{bounds: boundsOf(d.Check)}
-	if ps := d.decode(c); ps != nil {
-		return nil, ps
-	}
-	if err := metrics.Parse(c.Expr); err != nil {
-		return nil, d.problem("expr", err.Error(), "")
-	}
-	return c, nil
+	d.decode(c)
+	d.parse("expr", c.Expr)
+	return c
 }
 
 func (c *compare) Judge(ctx context.Context, v *View, f *Finding) {

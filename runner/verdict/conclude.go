@@ -121,7 +121,7 @@ func attacks(v *View, sc *spec.Scenario) (all []string) {
 		if n := times[k]; n > 1 {
 			text += fmt.Sprintf(" %d times", n)
 		}
-		all = append(all, fmt.Sprintf("%s (%s affected)", text, affected(receipts[k])))
+		all = append(all, fmt.Sprintf("%s (%s affected)", text, receipts[k]))
 	}
 	for _, x := range sc.Spec.Steps {
 		all = append(all, "step "+x.ID+" was done")

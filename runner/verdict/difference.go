@@ -62,7 +62,7 @@ const (
 type Measure struct {
 	Phase    string   `json:"phase"`
 	Name     string   `json:"name"`
-	Unit     string   `json:"unit,omitempty"`     // seconds, share, per second; empty: its expression's
+	Unit     string   `json:"unit,omitempty"`     // seconds, share, per second; empty: nobody says
 	From     float64  `json:"from"`               // mean over slices; of a share, of all events
 	To       float64  `json:"to"`                 //
 	Change   float64  `json:"change"`             // ratio of the two; of shares, their difference
@@ -308,6 +308,9 @@ func (j *Judge) expressions() (out []metric) {
 		switch checker := c.checker.(type) {
 		case *promql:
 			e.expr = checker.Expr
+			if len(checker.bounds) > 0 { // written in the unit of the value
+				e.unit = checker.bounds[0].unit.name()
+			}
 		case *compare:
 			e.expr = checker.Expr
 		default:

@@ -52,6 +52,20 @@ func of(t *testing.T, d verdict.Difference, phase, name string) verdict.Measure 
 	return verdict.Measure{}
 }
 
+// What is compared of an expression has the unit that its bound is written in.
+func TestMeasuresHaveTheUnitOfTheirBound(t *testing.T) {
+	const expr = "promql: 'sum(rate(squall_operations_total[$window])) / 100', "
+	j, ps := verdict.NewJudge(scenario(t, "{id: waits, "+expr+"below: 800ms}\n    - {id: part, "+expr+"atLeast: 10%}\n    - {id: n, "+expr+"below: 3}"), system(t))
+	require.Empty(t, ps)
+	run := newWorld().run()
+	s, err := verdict.Saved{Run: run, Judge: j, Result: j.Judge(context.Background(), run)}.Sample(context.Background())
+	require.NoError(t, err)
+	d := verdict.Compare(one(s), one(s), 0.1)
+	for name, unit := range map[string]string{"waits": "seconds", "part": "share", "n": ""} {
+		assert.Equal(t, unit, of(t, d, "fault", name).Unit, name)
+	}
+}
+
 func TestCompareRuns(t *testing.T) {
 	t.Parallel()
 	brief := newWorld()

@@ -41,23 +41,21 @@ type dlq struct {
 	Within        spec.Duration `yaml:"within" doc:"Longest time from injection to arrival; absent: not judged."`
 }
 
-func newDLQ(d Declared) (Checker, spec.Problems) {
+func newDLQ(d *Declared) Checker {
 	q := &dlq{}
-	if ps := d.decode(q); ps != nil {
-		return nil, ps
-	}
-	ps := sourceProblems(d, "queue", q.Queue)
+	d.decode(q)
+	checkSources(d, "queue", q.Queue)
 	var known []string
 	for _, x := range d.Scenario.Spec.Faults {
 		known = append(known, x.ID)
 	}
 	if !slices.Contains(known, q.Fault) {
-		ps = append(ps, d.problem("fault", fmt.Sprintf("unknown fault %q", q.Fault), spec.Suggest(q.Fault, known))...)
+		d.fail("fault", fmt.Sprintf("unknown fault %q", q.Fault), spec.Suggest(q.Fault, known))
 	}
 	if q.Replays != nil && *q.Replays < 0 {
-		ps = append(ps, d.problem("replays", "replays: must not be negative", "")...)
+		d.fail("replays", "replays: must not be negative", "")
 	}
-	return q, ps
+	return q
 }
 
 func (q *dlq) Judge(_ context.Context, v *View, f *Finding) {
@@ -85,13 +83,14 @@ func (q *dlq) Judge(_ context.Context, v *View, f *Finding) {
 			f.Details = append(f.Details, item+": "+flaw)
 		}
 	}
-	q.conclude(f, arrived, slowest)
+	q.conclude(f, arrived, injected, slowest)
 }
 
-func (q *dlq) conclude(f *Finding, arrived int, slowest time.Duration) {
+func (q *dlq) conclude(f *Finding, arrived int, injected, slowest time.Duration) {
 	f.Measured = fmt.Sprintf("%d of %s arrived", arrived, plural(f.Samples, "message"))
 	if arrived > 0 {
 		f.Measured += ", the slowest after " + short(slowest)
+		f.Worst = new(injected + slowest)
 		if q.Within > 0 {
 			f.Margin = against(slowest.Seconds(), time.Duration(q.Within).Seconds())
 		}

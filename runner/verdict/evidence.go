@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"squall/runner/record"
 	"squall/scenarios/spec"
@@ -14,7 +13,7 @@ import (
 // evidence applies the laws without which no run may pass. They are always all
 // there, in this order.
 func (j *Judge) evidence(ctx context.Context, v *View, checks []Finding) []Finding {
-	out := []Finding{j.ended(v), j.steadyHeld(checks), j.load(ctx, v)}
+	out := []Finding{j.ended(v), j.steadyHeld(checks), j.traffic(ctx, v)}
 	for _, x := range j.scenario.Spec.Faults {
 		out = append(out, bit(v, x.ID, x.Kind, x.On), gone(v, x.ID, x.Kind, x.On))
 	}
@@ -85,7 +84,7 @@ func bit(v *View, id, kind, on string) Finding {
 	state, receipt := lifecycle(v.Run, id)
 	f.Measured = "nothing affected"
 	if receipt.Hits > 0 {
-		f.Measured = affected(receipt)
+		f.Measured = receipt.String()
 	}
 	f.Samples = int(receipt.Hits)
 	_, injected := state[record.FaultInjected]
@@ -94,7 +93,7 @@ func bit(v *View, id, kind, on string) Finding {
 	case isFailed:
 		f.Verdict, f.Why = Error, fmt.Sprintf("%s on %s failed: %s", kind, on, failed.Error)
 	case receipt.Hits > 0:
-		f.Why = fmt.Sprintf("%s hit %s: %s affected", kind, on, affected(receipt))
+		f.Why = fmt.Sprintf("%s hit %s: %s affected", kind, on, receipt)
 	case !injected:
 		f.Pending = v.Live()
 		f.unclear(fmt.Sprintf("%s on %s was never injected", kind, on))
@@ -120,17 +119,6 @@ func done(v *View, s spec.Step) Finding {
 		}
 	}
 	return f
-}
-
-// affected is "412 requests".
-func affected(r record.Receipt) string {
-	if r.Hits == 1 && r.Unit == "processes" {
-		return "1 process"
-	}
-	if r.Hits == 1 {
-		return "1 " + strings.TrimSuffix(r.Unit, "s")
-	}
-	return fmt.Sprintf("%d %s", r.Hits, r.Unit)
 }
 
 // gone wants to have seen that nothing of the fault is left.

@@ -16,6 +16,14 @@ const (
 	mostDropped   = 0.005 // of the iterations that were due
 )
 
+// traffic wants the system to have been used: by load of ours, or by others.
+func (j *Judge) traffic(ctx context.Context, v *View) Finding {
+	if j.scenario.Spec.Load.Given() {
+		return j.load(ctx, v)
+	}
+	return j.others(v)
+}
+
 // load wants the generator to have offered what was asked for, in every phase.
 func (j *Judge) load(ctx context.Context, v *View) Finding {
 	f := law(LoadLaw, "at least 98% of the arrivals, at most 0.5% dropped")

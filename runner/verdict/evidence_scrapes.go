@@ -16,7 +16,10 @@ const longestSilence = 2 * time.Second
 // fault is aimed at.
 func (j *Judge) scraped(v *View) Finding {
 	f := law("scrapes", "metrics from every source, all along")
-	seen := map[string][]time.Duration{"k6": nil}
+	seen := map[string][]time.Duration{}
+	if j.scenario.Spec.Load.Given() {
+		seen["k6"] = nil
+	}
 	for name, s := range j.system.Spec.Services {
 		if s.Metrics != "" {
 			seen[name] = nil

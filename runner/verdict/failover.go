@@ -38,17 +38,14 @@ type failover struct {
 	links links
 }
 
-func newFailover(d Declared) (Checker, spec.Problems) {
+func newFailover(d *Declared) Checker {
 	x := &failover{}
-	if ps := d.decode(x); ps != nil {
-		return nil, ps
-	}
-	var ps spec.Problems
-	x.links, ps = linksOf(d, "edge", x.Edge)
+	d.decode(x)
+	x.links = linksOf(d, "edge", x.Edge)
 	if x.GapAtMost == 0 && x.UnansweredAtMost == nil && x.LeavesWithin == 0 && x.DialsAtMost == nil {
-		ps = append(ps, d.problem("", "failover needs gapAtMost, unansweredAtMost, leavesWithin or dialsAtMost", "")...)
+		d.fail("", "failover needs gapAtMost, unansweredAtMost, leavesWithin or dialsAtMost", "")
 	}
-	return x, ps
+	return x
 }
 
 func (x *failover) Judge(_ context.Context, v *View, f *Finding) {
@@ -127,7 +124,7 @@ func (x *failover) gap(v *View, all []exchange, w Window, f *Finding) claim {
 	c := claim{expected: "a gap of at most " + short(limit)}
 	at, longest := longestGap(goodEnds(all, w), w)
 	c.measured, c.margin = "longest gap "+short(longest), against(longest.Seconds(), limit.Seconds())
-	f.Worst = &at
+	c.worst = &at
 	usual := time.Duration(0)
 	if base, _, found := v.phase("baseline"); found {
 		_, usual = longestGap(goodEnds(all, base), base)

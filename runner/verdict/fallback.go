@@ -1,6 +1,7 @@
 package verdict
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -40,22 +41,19 @@ type fallback struct {
 	dependency links
 }
 
-func newFallback(d Declared) (Checker, spec.Problems) {
+func newFallback(d *Declared) Checker {
 	b := &fallback{}
-	if ps := d.decode(b); ps != nil {
-		return nil, ps
-	}
+	d.decode(b)
 	b.mark = &httpCheck{
 		HTTPAct: spec.HTTPAct{Edge: b.Edge, Path: b.Path, Method: "GET", Timeout: spec.Duration(2 * time.Second)},
 		Status:  "2xx", Contains: b.Contains, Has: b.Has, JSON: b.JSON,
 	}
-	ps := refuse(d, spec.Act{HTTP: &b.mark.HTTPAct}.Mistakes(d.System))
+	refuse(d, spec.Act{HTTP: &b.mark.HTTPAct}.Mistakes(d.System))
 	if b.Contains == "" && len(b.Has) == 0 && len(b.JSON) == 0 {
-		ps = append(ps, d.problem("", "fallback needs a mark: has, contains or json", "")...)
+		d.fail("", "fallback needs a mark: has, contains or json", "")
 	}
-	var more spec.Problems
-	b.dependency, more = linksOf(d, "dependency", b.Dependency)
-	return b, append(ps, more...)
+	b.dependency = linksOf(d, "dependency", b.Dependency)
+	return b
 }
 
 func (b *fallback) look() Look {
@@ -107,7 +105,7 @@ func (b *fallback) unmarked(looks []record.ProbeEvent, least int) claim {
 	}
 	for _, p := range looks {
 		if b.mark.flaw(p.Probe) == "" {
-			c.verdict, c.measured = Fail, "marked in the baseline"
+			c.verdict, c.measured, c.worst = Fail, "marked in the baseline", new(p.Asked())
 			c.why = fmt.Sprintf("the answer at %.1fs was marked, before the fault", p.Asked().Seconds())
 			return c
 		}
@@ -117,17 +115,19 @@ func (b *fallback) unmarked(looks []record.ProbeEvent, least int) claim {
 
 func (b *fallback) marked(f *Finding, looks []record.ProbeEvent, lacks string) claim {
 	good := 0
+	c := claim{expected: "answers " + b.mark.expected() + " while " + b.dependency.name + " fails"}
 	for _, p := range looks {
 		point := Point{T: p.T}
 		if flaw := b.mark.flaw(p.Probe); flaw == "" {
 			good, point.V = good+1, 1
 		} else {
 			f.Details = append(f.Details, fmt.Sprintf("%.1fs %s", p.Asked().Seconds(), flaw))
+			c.worst = cmp.Or(c.worst, new(p.Asked()))
 		}
 		f.Series = append(f.Series, point)
 	}
 	f.Samples, f.Details = len(looks), bounded(f.Details)
-	c := claim{expected: "answers " + b.mark.expected() + " while " + b.dependency.name + " fails", measured: fmt.Sprintf("%d of %d answers", good, len(looks))}
+	c.measured = fmt.Sprintf("%d of %d answers", good, len(looks))
 	switch {
 	case lacks != "":
 		return c.unless(lacks)

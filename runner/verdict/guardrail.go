@@ -75,6 +75,7 @@ func (v *View) guardrailVerdict(f *Finding, hold time.Duration) {
 		if v.Run.End != nil && v.Run.End.Reason == record.EndAborted {
 			f.Verdict = Aborted
 		}
+		f.Worst = new(f.Window.To)
 		f.Why = fmt.Sprintf("broken for %s until %s: %s", short(hold), short(f.Window.To), f.Why)
 	}
 }

@@ -21,6 +21,7 @@ func init() {
 		Summary: "Requests from outside the load are answered as they should be.",
 		Doc: `The runner asks again and again while the phase lasts: every instance of a service, past its proxies, or through an edge of
 the client, where they are in the wire log like any other call. An answer is as expected if its status, and header, text and JSON values where they are given, are; no answer is not.
+In the fault phase it asks from when the faults that begin with the phase are in until those that end with it are to be reverted.
 The bounds are on the share of such answers; without any, all must be. Too little evidence: fewer than 3 looks.`,
 		Params:     httpCheck{},
 		Bounds:     BoundsOptional,
@@ -41,17 +42,15 @@ type httpCheck struct {
 	bounds bounds
 }
 
-func newHTTP(d Declared) (Checker, spec.Problems) {
+func newHTTP(d *Declared) Checker {
 	h := &httpCheck{}
-	if ps := d.decode(h); ps != nil {
-		return nil, ps
-	}
+	d.decode(h)
 	h.bounds = shareOf(d.Check)
-	ps := refuse(d, spec.Act{HTTP: &h.HTTPAct}.Mistakes(d.System))
+	refuse(d, spec.Act{HTTP: &h.HTTPAct}.Mistakes(d.System))
 	if len(h.Status) != 3 || strings.Trim(h.Status, "0123456789x") != "" {
-		ps = append(ps, d.problem("status", "status: want three digits such as 503 or 2xx", "")...)
+		d.fail("status", "status: want three digits such as 503 or 2xx", "")
 	}
-	return h, ps
+	return h
 }
 
 func (h *httpCheck) look() Look {

@@ -185,12 +185,12 @@ func TestEveryInstanceIsScraped(t *testing.T) {
 
 func TestWhatIsNotPartOfTheSystemIsSaid(t *testing.T) {
 	for expect, want := range map[string]string{
-		"{id: x, retry: {edge: payments -> tracker, expectNone: true}}":   "s.yaml:14:29: edge payments -> tracker is not part of the system: tracker: it is there only with switch tracking",
-		"{id: x, retry: {edge: payments-3 -> nats, expectNone: true}}":    `s.yaml:14:29: unknown edge payments-3 -> nats (did you mean "payments-1 -> nats"?)`,
-		"{id: x, retry: {edge: payment -> psp-primary}}":                  `s.yaml:14:29: unknown edge payment -> psp-primary (did you mean "payments -> psp-primary"?)`,
-		"{id: x, ledger: {operation: checkout, accountedBy: [steps]}}":    `ledger source "steps" is not part of the system: tracker: it is there only with switch tracking`,
-		"{id: x, retry: {edge: payments -> nats, expectNone: true}}":      "s.yaml:14:29: edge payments -> nats speaks nats; retry needs requests, so an http edge",
-		"{id: x, retry: {edge: payments-2 -> psp-primary, method: POST}}": "s.yaml:14:22: retry needs attemptsAtMost, amplificationAtMost, expectNone, spacingGrows, jitter, finalNotRepeated or keyed",
+		"{id: x, retry: {edge: payments -> tracker, expectNone: true}}":    "s.yaml:14:29: edge payments -> tracker is not part of the system: tracker: it is there only with switch tracking",
+		"{id: x, retry: {edge: payments-3 -> nats, expectNone: true}}":     `s.yaml:14:29: unknown edge payments-3 -> nats (did you mean "payments-1 -> nats"?)`,
+		"{id: x, retry: {edge: payment -> psp-primary, expectNone: true}}": `s.yaml:14:29: unknown edge payment -> psp-primary (did you mean "payments -> psp-primary"?)`,
+		"{id: x, ledger: {operation: checkout, accountedBy: [steps]}}":     `ledger source "steps" is not part of the system: tracker: it is there only with switch tracking`,
+		"{id: x, retry: {edge: payments -> nats, expectNone: true}}":       "s.yaml:14:29: edge payments -> nats speaks nats; retry needs requests, so an http edge",
+		"{id: x, retry: {edge: payments-2 -> psp-primary, method: POST}}":  "s.yaml:14:22: retry needs attemptsAtMost, amplificationAtMost, expectNone, spacingGrows, jitter, finalNotRepeated or keyed",
 	} {
 		ps := verdict.Check(scenario(t, expect), pooled(t))
 		require.Len(t, ps, 1, expect)

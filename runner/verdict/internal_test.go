@@ -65,9 +65,6 @@ func TestFormats(t *testing.T) {
 	} {
 		assert.Equal(t, want, short(d))
 	}
-	assert.Equal(t, "1 process", affected(record.Receipt{Hits: 1, Unit: "processes"}))
-	assert.Equal(t, "1 byte", affected(record.Receipt{Hits: 1, Unit: "bytes"}))
-	assert.Equal(t, "2 requests", affected(record.Receipt{Hits: 2, Unit: "requests"}))
 	assert.Equal(t, "35% below", against(65, 100))
 	assert.Equal(t, "12% above", against(1.12, 1))
 	assert.Equal(t, "+3", against(3, 0))

@@ -3,7 +3,6 @@ package verdict
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -29,21 +28,14 @@ type Judge struct {
 	feedErr error // a scrape that the store refused
 }
 
-// declared is a check ready to be used.
-type declared struct {
-	Declared
-	kind    Kind
-	checker Checker
-}
-
 // NewJudge decodes every check of a scenario against the system that is run
 // (spec.System.With). With problems, the judge is nil.
 func NewJudge(scenario *spec.Scenario, system *spec.System) (*Judge, spec.Problems) {
 	j := &Judge{scenario: scenario, system: system}
 	var ps spec.Problems
 	add := func(c spec.Check, group string, hold time.Duration) {
-		d, more := declare(Declared{Check: c, Group: group, For: hold, Scenario: scenario, System: system})
-		j.checks, ps = append(j.checks, d), append(ps, more...)
+		d := declare(Declared{Check: c, Group: group, For: hold, Scenario: scenario, System: system})
+		j.checks, ps = append(j.checks, d), append(ps, d.problems...)
 	}
 	for _, c := range scenario.Spec.Steady {
 		add(c, "steady", 0)
@@ -69,53 +61,6 @@ func (j *Judge) NeedsSpans() bool {
 // Check reports every mistake in the checks of a scenario.
 func Check(scenario *spec.Scenario, system *spec.System) spec.Problems {
 	_, ps := NewJudge(scenario, system)
-	return ps
-}
-
-func declare(d Declared) (declared, spec.Problems) {
-	k, ok := builtins[d.Kind]
-	if !ok {
-		return declared{}, spec.Problems{{Pos: d.Src.Key(d.Kind), Msg: fmt.Sprintf("unknown check kind %q", d.Kind),
-			Suggest: spec.Suggest(d.Kind, slices.Sorted(maps.Keys(builtins))), See: "squall list checks"}}
-	}
-	ps := misused(d, k)
-	checker, more := k.New(d)
-	if k.Fixed || d.During == "" {
-		d.During = k.During
-	}
-	if d.During == "" {
-		d.During = map[string]string{"steady": "baseline", "expect": "fault", "guardrail": "run"}[d.Group]
-	}
-	return declared{d, k, checker}, append(ps, more...).Explained("squall explain " + k.Name)
-}
-
-// misused checks the fields that every check has against its kind.
-func misused(d Declared, k Kind) spec.Problems {
-	var ps spec.Problems
-	fail := func(field, msg string) {
-		at := d.Pos
-		if p := d.Src.At(field); p.Line > 0 {
-			at = p
-		}
-		ps = append(ps, spec.Problem{Pos: at, Msg: msg})
-	}
-	bounded := len(boundsOf(d.Check)) > 0
-	switch {
-	case k.Bounds == BoundsRequired && !bounded:
-		fail("", k.Name+" needs a bound: atLeast, atMost, above or below")
-	case k.Bounds == BoundsRefused && bounded:
-		fail("", k.Name+" takes no atLeast, atMost, above or below; see squall explain "+k.Name)
-	}
-	switch {
-	case d.Group == "guardrail" && k.Bounds == BoundsRefused:
-		fail("", "a guardrail is an slo or a promql check, not "+k.Name)
-	case d.Group == "guardrail" && d.During != "":
-		fail("during", "during: a guardrail watches the last "+short(d.For)+" all along")
-	case d.Group == "steady" && k.Fixed:
-		fail("", k.Name+" looks at more than the baseline, so it is no steady state")
-	case k.Fixed && d.During != "":
-		fail("during", "during: "+k.Name+" chooses its own window")
-	}
 	return ps
 }
 
@@ -200,6 +145,21 @@ func (j *Judge) Settled(ctx context.Context, run *record.Run) bool {
 		}
 	}
 	return true
+}
+
+// Balanced reports that no assertion on the books would be broken if the run's were
+// these: rows, and the probes that say which sources they are of.
+func (j *Judge) Balanced(ctx context.Context, run *record.Run, rows []record.AuditRow, read []record.Probe) bool {
+	v := j.view(run)
+	with := *run
+	with.Audit, with.Probes = rows, slices.Clone(run.Probes)
+	for _, p := range read {
+		with.Probes = append(with.Probes, record.ProbeEvent{Probe: p})
+	}
+	v.Run = &with
+	return !slices.ContainsFunc(j.checks, func(c declared) bool {
+		return c.Group == "expect" && c.kind.NeedsBooks && j.finding(ctx, v, c).Verdict == Fail
+	})
 }
 
 func (j *Judge) group(ctx context.Context, run *record.Run, group string) []Finding {

@@ -361,3 +361,14 @@ func FuzzExpect(f *testing.F) {
 		}
 	})
 }
+
+func TestBalancedBooks(t *testing.T) {
+	j, ps := verdict.NewJudge(scenario(t, bookkept), system(t))
+	require.Empty(t, ps)
+	run := *kept(record.OK, done(op(419))...).run()
+	rows := run.Audit
+	run.Audit, run.End = nil, nil // it goes on: its books are not in the record yet
+	assert.True(t, j.Balanced(t.Context(), &run, rows, nil))
+	assert.False(t, j.Balanced(t.Context(), &run, rows[:len(rows)-1], nil), "one is not there yet")
+	assert.Empty(t, run.Audit, "the run is as it was")
+}

@@ -5,9 +5,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
-
-	"squall/scenarios/spec"
 )
 
 // Kind describes one kind of check.
@@ -31,8 +28,9 @@ type Kind struct {
 	// NeedsSpans says that it is judged on traces, which are collected only then.
 	NeedsSpans bool
 
-	// New decodes and checks the parameters. It touches nothing.
-	New func(d Declared) (Checker, spec.Problems)
+	// New decodes and checks the parameters, and notes each mistake in d; with any,
+	// the checker is of no use. It touches nothing.
+	New func(d *Declared) Checker
 }
 
 // BoundUse says how a kind treats the bounds of a check.
@@ -44,15 +42,6 @@ const (
 	BoundsOptional
 	BoundsRequired
 )
-
-// Declared is a check as the scenario has it, with what it may refer to.
-type Declared struct {
-	spec.Check
-	Group    string        // steady, expect, guardrail
-	For      time.Duration // guardrails: how long it must be broken
-	Scenario *spec.Scenario
-	System   *spec.System
-}
 
 // Checker is a kind with its parameters.
 type Checker interface {
@@ -74,24 +63,4 @@ func builtin(k Kind) {
 // Builtin returns the kinds of this package in order of their names.
 func Builtin() []Kind {
 	return slices.SortedFunc(maps.Values(builtins), func(a, b Kind) int { return strings.Compare(a.Name, b.Name) })
-}
-
-// decode fills the parameters of a kind.
-func (d Declared) decode(into any) spec.Problems {
-	return spec.AsProblems(d.Params.Decode(into), d.Pos)
-}
-
-// problem is a mistake in a parameter, or in the check itself where field is
-// empty or absent.
-func (d Declared) problem(field, msg, suggest string) spec.Problems {
-	at := d.Pos
-	if field == "" {
-		at = d.Params.At()
-	} else if p := d.Params.At(field); p.Line > 0 {
-		at = p
-	}
-	if at.Line == 0 {
-		at = d.Pos
-	}
-	return spec.Problems{{Pos: at, Msg: msg, Suggest: suggest}}
 }

@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"squall/runner/record"
-	"squall/scenarios/spec"
 )
 
 func init() {
@@ -42,21 +42,19 @@ type ledger struct {
 	PendingAtMost int      `yaml:"pendingAtMost" spec:"min=0" doc:"Operations that may still be pending."`
 }
 
-func newLedger(d Declared) (Checker, spec.Problems) {
+func newLedger(d *Declared) Checker {
 	l := &ledger{}
-	if ps := d.decode(l); ps != nil {
-		return nil, ps
-	}
-	ps := sourceProblems(d, "accountedBy", l.AccountedBy...)
-	ps = append(ps, sourceProblems(d, "balancedBy", l.BalancedBy...)...)
-	ps = append(ps, sourceProblems(d, "deadLettered", l.DeadLettered...)...)
+	d.decode(l)
+	checkSources(d, "accountedBy", l.AccountedBy...)
+	checkSources(d, "balancedBy", l.BalancedBy...)
+	checkSources(d, "deadLettered", l.DeadLettered...)
 	if l.Terminal != "" {
-		ps = append(ps, sourceProblems(d, "terminal", l.Terminal)...)
+		checkSources(d, "terminal", l.Terminal)
 	}
 	if len(l.AccountedBy)+len(l.BalancedBy) == 0 && l.Terminal == "" {
-		ps = append(ps, d.problem("", "ledger needs accountedBy, balancedBy or terminal", "")...)
+		d.fail("", "ledger needs accountedBy, balancedBy or terminal", "")
 	}
-	return l, ps
+	return l
 }
 
 // flaw is a way in which an operation and the books disagree.
@@ -110,14 +108,29 @@ func (l *ledger) Judge(_ context.Context, v *View, f *Finding) {
 			f.Flaws = append(f.Flaws, Flaw{ID: a.id, Flaw: string(fl), Text: l.describe(a)})
 		}
 	}
+	f.Worst = l.firstOf(v.Run, f.Flaws)
 	slices.SortStableFunc(f.Flaws, func(a, b Flaw) int { return cmp.Compare(flawOrder(a), flawOrder(b)) })
 	for _, x := range f.Flaws {
 		f.Details = append(f.Details, fmt.Sprintf("%s: %s: %s", x.Flaw, x.ID, x.Text))
 	}
-	f.Details, f.Flaws = bounded(f.Details), f.Flaws[:min(len(f.Flaws), maxFlaws)]
+	f.Details, f.Flaws = bounded(f.Details), f.Flaws[:min(len(f.Flaws), MaxFlaws)]
 	f.Measured = fmt.Sprintf("%d ok, %d failed, %d unknown: %s; %s",
 		outcomes[record.OK], outcomes[record.Failed], outcomes[record.Unknown], l.endText(ends), countText(counts))
 	l.conclude(f, counts)
+}
+
+// firstOf is when the first operation began that the books contradict.
+func (l *ledger) firstOf(run *record.Run, all []Flaw) (first *time.Duration) {
+	flawed := map[string]bool{}
+	for _, x := range all {
+		flawed[x.ID] = true
+	}
+	for _, o := range run.Operations {
+		if at := run.T(o.At); o.Name == l.Operation && flawed[o.ID] && (first == nil || at < *first) {
+			first = &at
+		}
+	}
+	return first
 }
 
 func (l *ledger) conclude(f *Finding, counts map[flaw]int) {
@@ -150,8 +163,8 @@ func (l *ledger) expected() string {
 	return s
 }
 
-// maxFlaws bounds the operations that are named one by one.
-const maxFlaws = 1000
+// MaxFlaws bounds the operations that are named one by one.
+const MaxFlaws = 1000
 
 // countText lists the flaws that were found; the first three are named always.
 func countText(counts map[flaw]int) string {

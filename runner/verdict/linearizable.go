@@ -14,7 +14,6 @@ import (
 	"github.com/anishathalye/porcupine"
 
 	"squall/runner/record"
-	"squall/scenarios/spec"
 )
 
 func init() {
@@ -44,15 +43,13 @@ type linearizable struct {
 	Read  string `yaml:"read" spec:"required" doc:"Operation of the load script that gets it."`
 }
 
-func newLinearizable(d Declared) (Checker, spec.Problems) {
+func newLinearizable(d *Declared) Checker {
 	l := &linearizable{}
-	if ps := d.decode(l); ps != nil {
-		return nil, ps
-	}
+	d.decode(l)
 	if l.Write == l.Read {
-		return nil, d.problem("read", "read: is the same operation as write", "")
+		d.fail("read", "read: is the same operation as write", "")
 	}
-	return l, nil
+	return l
 }
 
 // access is one write or read of a register.

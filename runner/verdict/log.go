@@ -42,23 +42,18 @@ type logCheck struct {
 	links  links
 }
 
-func newLog(d Declared) (Checker, spec.Problems) {
+func newLog(d *Declared) Checker {
 	l := &logCheck{}
-	if ps := d.decode(l); ps != nil {
-		return nil, ps
-	}
+	d.decode(l)
 	l.bounds = boundsOf(d.Check)
-	var ps spec.Problems
 	if len(d.System.Instances(l.Service)) == 0 {
 		known, _ := d.System.Declared()
-		ps = d.problem("service", fmt.Sprintf("service: unknown service %q", l.Service), spec.Suggest(l.Service, known))
+		d.fail("service", fmt.Sprintf("service: unknown service %q", l.Service), spec.Suggest(l.Service, known))
 	}
 	if l.Explains != "" {
-		var more spec.Problems
-		l.links, more = linksOf(d, "explains", l.Explains)
-		ps = append(ps, more...)
+		l.links = linksOf(d, "explains", l.Explains)
 	}
-	return l, ps
+	return l
 }
 
 func (l *logCheck) Judge(_ context.Context, v *View, f *Finding) {
@@ -121,6 +116,7 @@ func (l *logCheck) matches(line record.LogLine) bool {
 func (l *logCheck) counted(f *Finding, lines []record.LogLine) {
 	for _, line := range lines {
 		f.Details = append(f.Details, fmt.Sprintf("%.1fs %s", line.T.Seconds(), brief(line.Text)))
+		f.Worst = cmp.Or(f.Worst, new(line.T))
 	}
 	f.Details, f.Samples = bounded(f.Details), len(lines)
 	f.Measured = plural(len(lines), "line")
@@ -148,6 +144,7 @@ func (l *logCheck) explained(v *View, f *Finding, lines []record.LogLine) {
 			explained++
 			continue
 		}
+		f.Worst = cmp.Or(f.Worst, new(v.Run.T(x.At)))
 		f.Details = append(f.Details, fmt.Sprintf("%.1fs %s %s: %s: no line of trace %s", v.Run.T(x.At).Seconds(), x.Method, x.Path, cmp.Or(x.Error, fmt.Sprint(x.Status)), cmp.Or(x.Trace, "(none)")))
 	}
 	f.Details, f.Samples = bounded(f.Details), failed

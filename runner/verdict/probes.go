@@ -65,11 +65,10 @@ func brief(text string) string {
 }
 
 // refuse turns the mistakes of an act into problems of a check.
-func refuse(d Declared, mistakes []spec.Mistake) (ps spec.Problems) {
+func refuse(d *Declared, mistakes []spec.Mistake) {
 	for _, m := range mistakes {
-		ps = append(ps, d.problem(m.Field, m.Msg, m.Suggest)...)
+		d.fail(m.Field, m.Msg, m.Suggest)
 	}
-	return ps
 }
 
 // asked are the probes of a name that were sent in the window.
@@ -98,6 +97,7 @@ func judgeLooks(v *View, f *Finding, after time.Duration, bs bounds, flaw func(r
 			good++
 		} else {
 			point.V = 0
+			f.Worst = cmp.Or(f.Worst, new(p.Asked()))
 			flaws = append(flaws, fmt.Sprintf("%.1fs %s: %s", p.Asked().Seconds(), p.On, why))
 		}
 		f.Series = append(f.Series, point)
@@ -123,14 +123,13 @@ func judgeLooks(v *View, f *Finding, after time.Duration, bs bounds, flaw func(r
 
 // tooLate refuses a look at an instant that its phase does not reach. Recovery
 // may end early as well, and is then inconclusive.
-func tooLate(d Declared, at spec.Duration) spec.Problems {
+func tooLate(d *Declared, at spec.Duration) {
 	ph := d.Scenario.Spec.Phases
 	lengths := map[string]spec.Duration{"warmup": ph.Warmup, "baseline": ph.Baseline, "fault": ph.Fault, "recovery": ph.Recovery}
 	during := cmp.Or(d.During, map[string]string{"steady": "baseline", "expect": "fault"}[d.Group])
 	if length, ok := lengths[during]; ok && length > 0 && at >= length {
-		return d.problem("at", fmt.Sprintf("at: %s is not before the end of phase %s, which lasts %s", at, during, length), "")
+		d.fail("at", fmt.Sprintf("at: %s is not before the end of phase %s, which lasts %s", at, during, length), "")
 	}
-	return nil
 }
 
 // shareOf are the bounds of a check on the share of looks; all of them where it

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"squall/runner/metrics"
-	"squall/scenarios/spec"
 )
 
 // How the value over time is taken, for charts and the worst instant.
@@ -52,15 +51,18 @@ func (p *promql) FromScalar(text string) error {
 	return nil
 }
 
-func newPromQL(d Declared) (Checker, spec.Problems) {
+func newPromQL(d *Declared) Checker {
 	p := &promql{bounds: boundsOf(d.Check)}
-	if ps := d.decode(p); ps != nil {
-		return nil, ps
+	d.decode(p)
+	d.parse("expr", p.Expr)
+	return p
+}
+
+// parse checks an expression.
+func (d *Declared) parse(field, expr string) {
+	if err := metrics.Parse(expr); err != nil {
+		d.fail(field, err.Error(), "")
 	}
-	if err := metrics.Parse(p.Expr); err != nil {
-		return nil, d.problem("expr", err.Error(), "")
-	}
-	return p, nil
 }
 
 func (p *promql) Judge(ctx context.Context, v *View, f *Finding) {

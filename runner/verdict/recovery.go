@@ -40,24 +40,19 @@ type recovery struct {
 	bounds bounds
 }
 
-func newRecovery(d Declared) (Checker, spec.Problems) {
+func newRecovery(d *Declared) Checker {
 	r := &recovery{}
-	if ps := d.decode(r); ps != nil {
-		return nil, ps
-	}
-	found, ps := sloOf(d, "slo", r.SLO)
+	d.decode(r)
+	found := sloOf(d, "slo", r.SLO)
 	if r.For < spec.Duration(time.Second) {
-		ps = append(ps, d.problem("for", "for: at least 1s, so that every second has events", "")...)
+		d.fail("for", "for: at least 1s, so that every second has events", "")
 	}
-	ps = append(ps, tooShort(d, "within", time.Duration(r.Within+r.For))...)
-	if ps != nil {
-		return nil, ps
-	}
+	tooShort(d, "within", time.Duration(r.Within+r.For))
 	r.events, r.bounds = events{found}, atLeastRatio(found.Target)
 	if r.AtLeast != nil {
 		r.bounds = boundsOf(spec.Check{AtLeast: r.AtLeast})
 	}
-	return r, nil
+	return r
 }
 
 func (r *recovery) Judge(ctx context.Context, v *View, f *Finding) {

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"squall/runner/record"
-	"squall/scenarios/spec"
 )
 
 func init() {
@@ -32,9 +31,8 @@ Too little evidence: fewer than 20 calls (final answers, for finalNotRepeated), 
 }
 
 type retry struct {
-	Edge                string  `yaml:"edge" spec:"required" doc:"Edge that is retried: orders -> payments."`
-	Method              string  `yaml:"method" doc:"Only requests of this method."`
-	Path                string  `yaml:"path" doc:"Only requests whose path matches; * within a segment, a trailing /** for any rest."`
+	aimed `yaml:",inline"`
+
 	Per                 string  `yaml:"per" spec:"default=call,enum=call|operation" doc:"What attempts are counted for: a call, or all that an operation of the load causes on the edge."`
 	AttemptsAtMost      int     `yaml:"attemptsAtMost" spec:"min=0" doc:"Most attempts of one call; 0: not judged."`
 	AmplificationAtMost float64 `yaml:"amplificationAtMost" spec:"min=0" doc:"Most attempts per call on average, 1 without retries; 0: not judged."`
@@ -43,31 +41,23 @@ type retry struct {
 	Jitter              bool    `yaml:"jitter" doc:"Pauses are spread, so that callers do not come back in step."`
 	FinalNotRepeated    bool    `yaml:"finalNotRepeated" doc:"What was refused for good (4xx) is not asked again."`
 	Keyed               bool    `yaml:"keyed" doc:"POST and PATCH are repeated only with an Idempotency-Key, the same for all attempts."`
-
-	links links
 }
 
-func newRetry(d Declared) (Checker, spec.Problems) {
+func newRetry(d *Declared) Checker {
 	r := &retry{}
-	if ps := d.decode(r); ps != nil {
-		return nil, ps
-	}
-	var ps spec.Problems
-	if r.links, ps = linksOf(d, "edge", r.Edge); ps != nil {
-		return nil, ps
-	}
+	d.decode(r)
+	r.resolve(d)
 	ofCalls := r.SpacingGrows || r.Jitter || r.FinalNotRepeated || r.Keyed
 	switch {
 	case r.AttemptsAtMost == 0 && r.AmplificationAtMost == 0 && !r.ExpectNone && !ofCalls:
-		return nil, d.problem("", "retry needs attemptsAtMost, amplificationAtMost, expectNone, spacingGrows, jitter, finalNotRepeated or keyed", "")
+		d.fail("", "retry needs attemptsAtMost, amplificationAtMost, expectNone, spacingGrows, jitter, finalNotRepeated or keyed", "")
 	case r.Per == "operation" && ofCalls:
-		return nil, d.problem("per", "per: operation counts attempts only; spacingGrows, jitter, finalNotRepeated and keyed are about single calls", "")
+		d.fail("per", "per: operation counts attempts only; spacingGrows, jitter, finalNotRepeated and keyed are about single calls", "")
 	}
-	r.Edge, r.Method = r.links.name, strings.ToUpper(r.Method)
 	if r.ExpectNone {
 		r.AttemptsAtMost = 1
 	}
-	return r, nil
+	return r
 }
 
 // attempts of one call, by their start.
@@ -86,10 +76,9 @@ func (r *retry) Judge(_ context.Context, v *View, f *Finding) {
 	}
 	f.decide(r.claims(byCall, total, f.MinSamples, lacks))
 	f.Details = bounded(r.details(v.Run, byCall))
-}
-
-func (r *retry) matches(x *record.Exchange) bool {
-	return r.links.has(x.Edge) && x.Method != "" && (r.Method == "" || x.Method == r.Method) && matchPath(r.Path, x.Path)
+	if len(byCall) > 0 && len(byCall[0]) > 1 { // the one with the most attempts
+		f.Worst = new(v.Run.T(byCall[0][0].At))
+	}
 }
 
 // group returns the calls, the most attempted first, how many attempts they

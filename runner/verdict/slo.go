@@ -41,29 +41,24 @@ func (s *slo) FromScalar(text string) error {
 	return nil
 }
 
-func newSLO(d Declared) (Checker, spec.Problems) {
+func newSLO(d *Declared) Checker {
 	s := &slo{}
-	if ps := d.decode(s); ps != nil {
-		return nil, ps
-	}
-	found, ps := sloOf(d, "name", s.Name)
-	if ps != nil {
-		return nil, ps
-	}
+	d.decode(s)
+	found := sloOf(d, "name", s.Name)
 	s.events, s.bounds = events{found}, boundsOf(d.Check)
 	if len(s.bounds) == 0 {
 		s.bounds = atLeastRatio(found.Target)
 	}
-	return s, nil
+	return s
 }
 
 // sloOf finds an SLO of the system.
-func sloOf(d Declared, field, name string) (spec.SLO, spec.Problems) {
+func sloOf(d *Declared, field, name string) spec.SLO {
 	found, ok := d.System.SLOs[name]
 	if !ok {
-		return found, d.problem(field, fmt.Sprintf("unknown SLO %q", name), spec.Suggest(name, slices.Sorted(maps.Keys(d.System.SLOs))))
+		d.fail(field, fmt.Sprintf("unknown SLO %q", name), spec.Suggest(name, slices.Sorted(maps.Keys(d.System.SLOs))))
 	}
-	return found, nil
+	return found
 }
 
 func (s *slo) Judge(ctx context.Context, v *View, f *Finding) {

@@ -33,13 +33,13 @@ type sqlCheck struct {
 	bounds bounds
 }
 
-func newSQL(d Declared) (Checker, spec.Problems) {
+func newSQL(d *Declared) Checker {
 	q := &sqlCheck{}
-	if ps := d.decode(q); ps != nil {
-		return nil, ps
-	}
+	d.decode(q)
 	q.bounds = boundsOf(d.Check)
-	return q, append(refuse(d, spec.Act{SQL: &q.SQLAct}.Mistakes(d.System)), tooLate(d, q.At)...)
+	refuse(d, spec.Act{SQL: &q.SQLAct}.Mistakes(d.System))
+	tooLate(d, q.At)
+	return q
 }
 
 func (q *sqlCheck) look() Look {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"squall/runner/record"
@@ -29,39 +28,31 @@ half of waitAtMost although nobody left: then nothing was there to wait for.`,
 }
 
 type timeout struct {
-	Edge        string        `yaml:"edge" spec:"required" doc:"Edge whose callers wait: orders -> payments."`
-	Method      string        `yaml:"method" doc:"Only requests of this method."`
-	Path        string        `yaml:"path" doc:"Only requests whose path matches; * within a segment, a trailing /** for any rest."`
+	aimed `yaml:",inline"`
+
 	WaitAtMost  spec.Duration `yaml:"waitAtMost" doc:"Longest wait of a caller; absent: not judged."`
 	NoWorkAfter spec.Duration `yaml:"noWorkAfter" doc:"How long after a caller has left work for it may still begin; absent: not judged."`
 	WorkPath    string        `yaml:"workPath" doc:"Work is only what has such a path; absent: any request."`
 
-	links  links
 	behind map[string]map[string]bool // by instance of the callee: it, and whom it can reach
 }
 
-func newTimeout(d Declared) (Checker, spec.Problems) {
+func newTimeout(d *Declared) Checker {
 	c := &timeout{}
-	if ps := d.decode(c); ps != nil {
-		return nil, ps
-	}
-	var ps spec.Problems
-	if c.links, ps = linksOf(d, "edge", c.Edge); ps != nil {
-		return nil, ps
-	}
+	d.decode(c)
+	c.resolve(d)
 	switch {
 	case c.WaitAtMost == 0 && c.NoWorkAfter == 0:
-		return nil, d.problem("", "timeout needs waitAtMost or noWorkAfter", "")
+		d.fail("", "timeout needs waitAtMost or noWorkAfter", "")
 	case c.WorkPath != "" && c.NoWorkAfter == 0:
-		return nil, d.problem("workPath", "workPath: needs noWorkAfter", "")
+		d.fail("workPath", "workPath: needs noWorkAfter", "")
 	}
-	c.Edge, c.Method = c.links.name, strings.ToUpper(c.Method)
 	c.behind = map[string]map[string]bool{}
 	for edge := range c.links.of {
 		_, callee := ends(edge)
 		c.behind[callee] = reachable(d.System, callee)
 	}
-	return c, nil
+	return c
 }
 
 // reachable is an instance and everything it calls, directly or not.
@@ -117,10 +108,6 @@ func (c *timeout) Judge(_ context.Context, v *View, f *Finding) {
 	f.decide(claims)
 }
 
-func (c *timeout) matches(x *record.Exchange) bool {
-	return c.links.has(x.Edge) && x.Method != "" && (c.Method == "" || x.Method == c.Method) && matchPath(c.Path, x.Path)
-}
-
 func (c *timeout) isBehind(x *record.Exchange) bool {
 	caller, _ := ends(x.Edge)
 	for _, reached := range c.behind {
@@ -144,6 +131,7 @@ func (c *timeout) waited(run *record.Run, waits []*record.Exchange, lacks string
 	x := waits[0]
 	longest := time.Duration(x.Dur)
 	claim.measured, claim.margin = "longest wait "+short(longest), against(longest.Seconds(), limit.Seconds())
+	claim.worst = new(run.T(x.At))
 	switch {
 	case longest > limit:
 		claim.verdict = Fail

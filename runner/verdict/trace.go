@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"squall/runner/record"
-	"squall/scenarios/spec"
 )
 
 func init() {
@@ -51,17 +50,15 @@ type shownInSpan struct {
 	AtLeast int               `yaml:"times" spec:"min=1,default=1" doc:"How many such spans, or such events, there must be at least."`
 }
 
-func newTrace(d Declared) (Checker, spec.Problems) {
+func newTrace(d *Declared) Checker {
 	c := &traceCheck{}
-	if ps := d.decode(c); ps != nil {
-		return nil, ps
-	}
+	d.decode(c)
 	c.bounds = shareOf(d.Check)
-	var ps spec.Problems
-	if c.links, ps = linksOf(d, "edge", c.Edge); ps == nil && d.System.Spec.Traces == nil {
-		ps = d.problem("", "trace: the system file does not say how services export traces (traces: {env: OTEL_EXPORTER_OTLP_ENDPOINT})", "")
+	c.links = linksOf(d, "edge", c.Edge)
+	if d.System.Spec.Traces == nil {
+		d.note(d.Params.At(), "trace: the system file does not say how services export traces (traces: {env: OTEL_EXPORTER_OTLP_ENDPOINT})")
 	}
-	return c, ps
+	return c
 }
 
 func (c *traceCheck) Judge(_ context.Context, v *View, f *Finding) {
@@ -85,6 +82,7 @@ func (c *traceCheck) Judge(_ context.Context, v *View, f *Finding) {
 		if lacks := c.lacks(traces[x.Trace]); lacks == "" {
 			good++
 		} else {
+			f.Worst = cmp.Or(f.Worst, new(v.Run.T(x.At)))
 			f.Details = append(f.Details, fmt.Sprintf("%.1fs %s %s, trace %s: %s", v.Run.T(x.At).Seconds(), x.Method, x.Path, x.Trace, lacks))
 		}
 	}

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"squall/runner/record"
-	"squall/scenarios/spec"
 )
 
 // loadCaller is the caller of the edges that the load goes through.
@@ -23,6 +22,8 @@ type call struct {
 	answered bool // the caller got a reply, whatever it said
 	ok       bool // and it was not a server error
 }
+
+func (c call) took() time.Duration { return c.end - c.at }
 
 // calls are ordered by their start.
 type calls []call
@@ -141,10 +142,8 @@ func matchPath(pattern, p string) bool {
 
 // tooShort refuses a check that would outlast the recovery phase: it could not
 // fail, only be inconclusive.
-func tooShort(d Declared, field string, needs time.Duration) spec.Problems {
-	phase := time.Duration(d.Scenario.Spec.Phases.Recovery)
-	if phase == 0 || needs <= phase {
-		return nil
+func tooShort(d *Declared, field string, needs time.Duration) {
+	if phase := time.Duration(d.Scenario.Spec.Phases.Recovery); phase > 0 && needs > phase {
+		d.fail(field, fmt.Sprintf("%s: takes up to %s to judge, but phase recovery lasts %s", field, short(needs), short(phase)), "")
 	}
-	return d.problem(field, fmt.Sprintf("%s: takes up to %s to judge, but phase recovery lasts %s", field, short(needs), short(phase)), "")
 }

@@ -8,7 +8,6 @@ import (
 	"strconv"
 
 	"squall/runner/record"
-	"squall/scenarios/spec"
 )
 
 func init() {
@@ -32,12 +31,11 @@ type writers struct {
 	Changes int    `yaml:"changes" spec:"min=0,default=1" doc:"Changes of term that must have been seen: without any there was no failover to judge."`
 }
 
-func newWriters(d Declared) (Checker, spec.Problems) {
+func newWriters(d *Declared) Checker {
 	x := &writers{}
-	if ps := d.decode(x); ps != nil {
-		return nil, ps
-	}
-	return x, sourceProblems(d, "books", x.Books)
+	d.decode(x)
+	checkSources(d, "books", x.Books)
+	return x
 }
 
 // entry is one row with who wrote it.
@@ -96,12 +94,16 @@ func (x *writers) compare(v *View, entries []entry, f *Finding) (changes int) {
 	newest := entries[0]
 	for _, e := range entries {
 		first, known := of[e.term]
-		at := v.Run.T(e.At).Seconds()
+		at := v.Run.T(e.At)
+		out := len(f.Details)
 		switch {
 		case known && first != e.writer:
-			f.Details = append(f.Details, fmt.Sprintf("%s wrote %s at %.2fs in term %d, which is %s's", e.writer, cmp.Or(e.ID, e.Key), at, e.term, first))
+			f.Details = append(f.Details, fmt.Sprintf("%s wrote %s at %.2fs in term %d, which is %s's", e.writer, cmp.Or(e.ID, e.Key), at.Seconds(), e.term, first))
 		case e.term < newest.term:
-			f.Details = append(f.Details, fmt.Sprintf("%s wrote %s at %.2fs in term %d, after %s had written in term %d", e.writer, cmp.Or(e.ID, e.Key), at, e.term, newest.writer, newest.term))
+			f.Details = append(f.Details, fmt.Sprintf("%s wrote %s at %.2fs in term %d, after %s had written in term %d", e.writer, cmp.Or(e.ID, e.Key), at.Seconds(), e.term, newest.writer, newest.term))
+		}
+		if len(f.Details) > out {
+			f.Worst = cmp.Or(f.Worst, &at)
 		}
 		if !known {
 			of[e.term] = e.writer
