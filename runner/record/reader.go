@@ -1,12 +1,11 @@
 package record
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os"
+	"path/filepath"
+	"sync"
 	"time"
 )
 
@@ -101,24 +100,19 @@ type WatchEvent struct {
 
 // Open reads a run directory, finished or not. Call Refresh to read on.
 func Open(dir string) (*Run, error) {
-	r := &Run{Dir: dir, tails: map[Stream]*tail{}}
-	for _, s := range append([]Stream{Main}, bulk...) {
-		r.tails[s] = &tail{path: path(dir, s), optional: s == Spans}
-	}
-	if err := r.Refresh(); err != nil {
-		return nil, err
-	}
-	if len(r.Entries) == 0 {
-		return nil, fmt.Errorf("record: %s: no header, not a run directory", dir)
-	}
-	return r, nil
+	return open(dir, append([]Stream{Main}, bulk...)...)
 }
 
 // OpenMain reads the main stream alone, which is small however long the others
 // are. Gaps in those it does not see.
-func OpenMain(dir string) (*Run, error) {
-	r := &Run{Dir: dir, tails: map[Stream]*tail{Main: {path: path(dir, Main)}}, checked: true}
-	if err := r.tails[Main].lines(r.entry); err != nil {
+func OpenMain(dir string) (*Run, error) { return open(dir, Main) }
+
+func open(dir string, streams ...Stream) (*Run, error) {
+	r := &Run{Dir: dir, tails: map[Stream]*tail{}}
+	for _, s := range streams {
+		r.tails[s] = &tail{path: path(dir, s), optional: s == Spans}
+	}
+	if err := r.Refresh(); err != nil {
 		return nil, err
 	}
 	if len(r.Entries) == 0 {
@@ -132,25 +126,22 @@ func (r *Run) Refresh() error {
 	if err := r.tails[Main].lines(r.entry); err != nil {
 		return err
 	}
-	return errors.Join(
-		r.tails[Metrics].lines(into(&r.Scrapes)),
-		r.tails[Wire].lines(into(&r.Exchanges)),
-		r.tails[Ops].lines(into(&r.Operations)),
-		r.tails[Audit].lines(into(&r.Audit)),
-		r.tails[Spans].lines(into(&r.Spans)),
-		r.checkTotals(),
-	)
-}
-
-func into[T any](to *[]T) func([]byte) error {
-	return func(line []byte) error {
-		var v T
-		if err := json.Unmarshal(line, &v); err != nil {
-			return err
-		}
-		*to = append(*to, v)
+	if len(r.tails) == 1 { // OpenMain
 		return nil
 	}
+	var group sync.WaitGroup
+	var errs [5]error // of the streams
+	for i, stream := range []func() error{
+		func() error { return read(r, Metrics, &r.Scrapes, nil) },
+		func() error { return read(r, Wire, &r.Exchanges, names{}.exchange) },
+		func() error { return read(r, Ops, &r.Operations, names{}.operation) },
+		func() error { return read(r, Audit, &r.Audit, nil) },
+		func() error { return read(r, Spans, &r.Spans, nil) },
+	} {
+		group.Go(func() { errs[i] = stream() })
+	}
+	group.Wait()
+	return errors.Join(errors.Join(errs[:]...), r.checkTotals())
 }
 
 func (r *Run) entry(line []byte) error {
@@ -179,6 +170,11 @@ func (r *Run) dispatch(e Entry) error {
 		}
 		if r.Header.Format != FormatVersion {
 			return fmt.Errorf("format %d, this program reads format %d", r.Header.Format, FormatVersion)
+		}
+		for _, name := range []string{r.Header.Input, r.Header.System} {
+			if name != "" && !filepath.IsLocal(filepath.FromSlash(name)) {
+				return fmt.Errorf("header: %q is not in the run directory", name)
+			}
 		}
 	case TypePhase:
 		var p Phase
@@ -310,41 +306,4 @@ func (r *Run) checkTotals() error {
 		}
 	}
 	return nil
-}
-
-// tail reads the complete lines of a growing file.
-type tail struct {
-	path string
-	off  int64
-	n    uint64
-
-	optional bool // there may be no such file
-}
-
-func (t *tail) lines(each func([]byte) error) error {
-	f, err := os.Open(t.path)
-	if t.optional && errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("record: %w", err)
-	}
-	defer f.Close()
-	if _, err := f.Seek(t.off, io.SeekStart); err != nil {
-		return fmt.Errorf("record: %w", err)
-	}
-	data, err := io.ReadAll(f)
-	if err != nil {
-		return fmt.Errorf("record: read %s: %w", t.path, err)
-	}
-	for {
-		i := bytes.IndexByte(data, '\n')
-		if i < 0 {
-			return nil // a torn last line waits for its rest
-		}
-		if err := each(data[:i]); err != nil {
-			return fmt.Errorf("record: %s:%d: %w", t.path, t.n+1, err)
-		}
-		data, t.off, t.n = data[i+1:], t.off+int64(i)+1, t.n+1
-	}
 }

@@ -4,8 +4,11 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -83,6 +86,36 @@ func TestTornLineWaitsForItsRest(t *testing.T) {
 	assert.Equal(t, "checkout", r.Operations[0].Name)
 }
 
+func TestLinesOfAnyLengthAreRead(t *testing.T) {
+	w := create(t)
+	var want []string
+	for _, n := range []int{1, 64<<10 - 60, 64 << 10, 1, 10 << 20, 3} { // around the size of what is read at once
+		want = append(want, strings.Repeat("x", n))
+		require.NoError(t, w.Put(record.Ops, record.Operation{Name: "long", Detail: want[len(want)-1]}))
+	}
+	r, err := record.Open(w.Dir())
+	require.NoError(t, err)
+	require.Len(t, r.Operations, len(want))
+	for i, o := range r.Operations {
+		assert.True(t, o.Detail == want[i], i)
+	}
+}
+
+// What millions of lines say alike is in memory once; more of it than a few thousand is not looked for.
+func TestNamesAreKeptOnce(t *testing.T) {
+	w := create(t)
+	for i := range 2 {
+		require.NoError(t, w.Put(record.Wire, record.Exchange{Edge: "a -> b", Method: "GET", Path: "/x", Op: strconv.Itoa(i), Key: strconv.Itoa(i)}))
+	}
+	r, err := record.Open(w.Dir())
+	require.NoError(t, err)
+	x, y := r.Exchanges[0], r.Exchanges[1]
+	assert.Equal(t, record.Exchange{Edge: "a -> b", Method: "GET", Path: "/x", Op: "1", Key: "1"}, y)
+	for name, same := range map[string][2]string{"edge": {x.Edge, y.Edge}, "method": {x.Method, y.Method}, "path": {x.Path, y.Path}, "key": {x.Op, x.Key}} {
+		assert.Same(t, unsafe.StringData(same[0]), unsafe.StringData(same[1]), name)
+	}
+}
+
 func TestGapsAreSeen(t *testing.T) {
 	finish := func(t *testing.T, damage func(w *record.Writer)) *record.Run {
 		w := create(t)
@@ -104,6 +137,18 @@ func TestGapsAreSeen(t *testing.T) {
 	t.Run("lines given up", func(t *testing.T) {
 		r := finish(t, func(w *record.Writer) { w.Lost(record.Wire, 4) })
 		assert.Equal(t, []string{"stream wire gave up 4 lines"}, r.Gaps)
+	})
+	t.Run("an end that promises more than there can be", func(t *testing.T) {
+		r := finish(t, func(*record.Writer) {})
+		path := filepath.Join(r.Dir, "run.ndjson")
+		text, err := os.ReadFile(path)
+		require.NoError(t, err)
+		text = []byte(strings.Replace(string(text), `"wire":{"lines":2`, `"wire":{"lines":9000000000000000000`, 1))
+		require.NoError(t, os.WriteFile(path, text, 0o644))
+		r, err = record.Open(r.Dir)
+		require.NoError(t, err)
+		assert.Equal(t, []string{"stream wire holds 2 lines of 9000000000000000000"}, r.Gaps)
+		assert.Less(t, cap(r.Exchanges), 20)
 	})
 }
 
@@ -166,4 +211,26 @@ func FuzzReader(f *testing.F) {
 			require.NoError(t, r.Refresh(), "reading on where nothing came must not fail")
 		}
 	})
+}
+
+// A record may come from somebody else: its header names no files outside of it.
+func TestHeaderStaysInItsDirectory(t *testing.T) {
+	for name, h := range map[string]record.Header{
+		"input": {Input: "../../secret.yaml"}, "system": {Input: "day.yaml", System: "/etc/passwd"},
+	} {
+		dir := filepath.Join(t.TempDir(), name)
+		w, err := record.Create(dir, h)
+		require.NoError(t, err)
+		require.NoError(t, w.Close(record.End{Reason: record.EndDone}))
+		_, err = record.Open(dir)
+		assert.ErrorContains(t, err, "is not in the run directory")
+	}
+}
+
+func TestReceiptInWords(t *testing.T) {
+	for want, r := range map[string]record.Receipt{
+		"nothing": {}, "1 process": {Hits: 1, Unit: "processes"}, "1 byte": {Hits: 1, Unit: "bytes"}, "2 requests": {Hits: 2, Unit: "requests"}, "0 requests": {Unit: "requests"},
+	} {
+		assert.Equal(t, want, r.String())
+	}
 }

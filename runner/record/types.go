@@ -5,6 +5,8 @@ package record
 
 import (
 	"encoding/json"
+	"fmt"
+	"strings"
 	"time"
 )
 
@@ -121,6 +123,19 @@ type Receipt struct {
 	Last  time.Time `json:"last,omitzero"`
 	Items []string  `json:"items,omitempty"` // identities where they are few, such as message ids
 	Note  string    `json:"note,omitempty"`
+}
+
+// String is what was affected, in words: 3 requests, 1 process, nothing.
+func (r Receipt) String() string {
+	switch {
+	case r.Unit == "":
+		return "nothing"
+	case r.Hits != 1:
+		return fmt.Sprintf("%d %s", r.Hits, r.Unit)
+	case r.Unit == "processes":
+		return "1 process"
+	}
+	return "1 " + strings.TrimSuffix(r.Unit, "s")
 }
 
 // Process is something that happened to a process of the system.

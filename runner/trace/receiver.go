@@ -37,9 +37,10 @@ type Receiver struct {
 	spans  atomic.Int64
 }
 
-// Listen starts a receiver that writes to the record until it is closed.
-func Listen(w *record.Writer) (*Receiver, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+// Listen starts a receiver on an address of this machine that writes to the
+// record until it is closed.
+func Listen(host string, w *record.Writer) (*Receiver, error) {
+	listener, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
 	if err != nil {
 		return nil, fmt.Errorf("trace: %w", err)
 	}

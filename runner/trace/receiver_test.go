@@ -45,7 +45,7 @@ func received(t *testing.T, send func(url string)) []record.TraceSpan {
 	dir := t.TempDir() + "/run"
 	w, err := record.Create(dir, record.Header{Run: "r", Started: time.Now()})
 	require.NoError(t, err)
-	r, err := trace.Listen(w)
+	r, err := trace.Listen("127.0.0.1", w)
 	require.NoError(t, err)
 	send(r.URL() + "/v1/traces")
 	require.NoError(t, r.Close(context.Background()))
