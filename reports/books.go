@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"squall/runner/record"
+	"squall/runner/verdict"
 )
 
 // bookRow lays what the client was told beside what one of the services' books says.
@@ -74,14 +75,13 @@ func books(run *record.Run) (out []bookRow) {
 		}
 		b.Cells = make([]bookCell, len(bookOutcomes))
 		kinds := map[string]bool{}
-		for _, op := range run.Operations {
-			if _, in := net[source][op.ID]; in {
-				kinds[op.Name] = true
-			}
-		}
 		known := map[string]bool{}
 		for _, op := range run.Operations {
-			known[op.ID] = true
+			if _, in := net[source][op.ID]; in {
+				kinds[op.Name], known[op.ID] = true, true
+			}
+		}
+		for _, op := range run.Operations {
 			if kinds[op.Name] {
 				b.Cells[max(0, slices.Index(bookOutcomes, string(op.Outcome)))].add(net[source][op.ID])
 			}
@@ -114,6 +114,22 @@ type flawed struct {
 	ID      string            `json:"id"`
 	Text    string            `json:"text"`
 	Rows    []record.AuditRow `json:"rows"`
+}
+
+// contradicted are the operations that the books contradict, each once, by all
+// that the verdict names; more says that there are others.
+func contradicted(res verdict.Result) (all []verdict.Flaw, more bool) {
+	told := map[string]bool{}
+	for _, f := range res.Findings {
+		more = more || len(f.Flaws) == verdict.MaxFlaws
+		for _, x := range f.Flaws {
+			if !told[x.ID] {
+				told[x.ID] = true
+				all = append(all, x)
+			}
+		}
+	}
+	return all, more
 }
 
 // Bounds of the list of flawed operations.

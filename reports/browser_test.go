@@ -163,10 +163,11 @@ func TestTimelineInABrowser(t *testing.T) {
 		got := ask[[]float64](t, v, `(() => { const s = document.getElementById("timeline-picture"); return [+s.dataset.from, +s.dataset.to]; })()`)
 		return got[0], got[1]
 	}
-	ask[bool](t, v, `(document.getElementById("timeline-box").scrollIntoView(), true)`)
+	ask[bool](t, v, `(document.getElementById("timeline").scrollIntoView(), true)`)
 
 	x, y := at(12.5)
 	v.do(t, chromedp.MouseEvent(chromedp.MouseMoved, x, y))
+	matches(t, v, "report-timeline")
 	text := ask[string](t, v, readout)
 	for _, w := range []string{"at 12.5 s", "in fault", "ok 16/s", "failed 2/s", "95th 400 ms", "breaker payments -> psp half-open", "process orders starting"} {
 		assert.Contains(t, text, w)
@@ -209,7 +210,8 @@ func TestTimelineInABrowser(t *testing.T) {
 
 func TestIndexFiltersAndSorts(t *testing.T) {
 	var b bytes.Buffer
-	require.NoError(t, Index(&b, append(suite(t), repeated(t)), nil))
+	all := append(suite(t), repeated(t))
+	require.NoError(t, Index(&b, all, pastOfScenario(all[1].Name())))
 	v := open(t, browser(t), b.String(), "")
 	shown := func() (out []string) {
 		return ask[[]string](t, v, `[...document.querySelectorAll("tbody tr[data-s]")].filter((r) => !r.hidden).map((r) => r.dataset.s + " " + r.cells[1].textContent.split(":")[0])`)
@@ -227,6 +229,8 @@ func TestIndexFiltersAndSorts(t *testing.T) {
 		return ask[string](t, v, `document.querySelector("output").textContent`)
 	}())
 	assert.Contains(t, ask[string](t, v, `location.hash`), "#q=s%3Apass", "a filter can be passed on")
+	search("-s:pass")
+	matches(t, v, "index")
 	search("")
 	order := shown()
 	v.press(t, "Scenario")

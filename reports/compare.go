@@ -45,6 +45,7 @@ func compare(ps []phaseStats, res verdict.Result) []compareRow {
 		measure("median", func(p phaseStats) float64 { return float64(p.P50) }, latency[float64], ratio),
 		measure("95th percentile", func(p phaseStats) float64 { return float64(p.P95) }, latency[float64], ratio),
 		measure("99th percentile", func(p phaseStats) float64 { return float64(p.P99) }, latency[float64], ratio),
+		measure("95th percentile, ok or not", func(p phaseStats) float64 { return float64(p.Waited) }, latency[float64], ratio),
 	}
 	return append(rows, reactions(ps, res)...)
 }
@@ -91,6 +92,9 @@ func reactions(ps []phaseStats, res verdict.Result) (rows []compareRow) {
 		}
 		for _, m := range reaction.FindAllStringSubmatch(f.Measured, -1) {
 			what, value := m[1], "after "+m[2]
+			if m[2] == "0s" {
+				value = "at once"
+			}
 			if what == "" {
 				what, value = m[4], m[0]
 			}
@@ -108,7 +112,8 @@ func reactions(ps []phaseStats, res verdict.Result) (rows []compareRow) {
 					r.Cells[i].Value = value
 				}
 			}
-			if !slices.ContainsFunc(rows, func(x compareRow) bool { return x.Name == r.Name && slices.Equal(x.Cells, r.Cells) }) {
+			reached := slices.ContainsFunc(r.Cells, func(c compareCell) bool { return c.Value != "" })
+			if reached && !slices.ContainsFunc(rows, func(x compareRow) bool { return x.Name == r.Name && slices.Equal(x.Cells, r.Cells) }) {
 				rows = append(rows, r) // two assertions may look at one breaker
 			}
 		}

@@ -96,11 +96,11 @@ func cost(name string, target, bad float64, length time.Duration) costRow {
 func (c costRow) When() string {
 	switch {
 	case c.Bad == 0:
-		return "nobody: no budget was spent"
+		return "nobody, as no budget was spent"
 	case c.Paged == 0 && c.Burn >= 1:
-		return "nobody at night: a ticket in the morning, if it lasted for days"
+		return "nobody at night, but a ticket in the morning, if it lasted for days"
 	case c.Paged == 0:
-		return "nobody: it burns slower than the budget allows"
+		return "nobody, as it burns slower than the budget allows"
 	case c.Paged <= c.Length:
 		return fmt.Sprintf("a page %s after it began (%s)", forPeople(c.Paged), c.Rule)
 	default:

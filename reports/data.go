@@ -40,9 +40,9 @@ type bucket struct {
 
 func (b bucket) all() int { return b.OK + b.Failed + b.Unknown }
 
-// perBucket groups operations and calls by the bucket in which they ended.
-func perBucket(in Input, step time.Duration) []bucket {
-	run := in.Run
+// perBucket groups operations and calls by the bucket in which they ended; again
+// is as retries has it.
+func perBucket(run *record.Run, step time.Duration, again []bool) []bucket {
 	out := make([]bucket, int(math.Ceil(run.Last.Seconds()/step.Seconds())))
 	good, bad := make([][]float64, len(out)), make([][]float64, len(out))
 	at := func(t int64) int {
@@ -67,15 +67,10 @@ func perBucket(in Input, step time.Duration) []bucket {
 			bad[i] = append(bad[i], took)
 		}
 	}
-	again, edgeOf := attempts{}, map[string]string{}
-	for _, x := range run.Exchanges {
-		if edgeOf[x.Edge] == "" {
-			edgeOf[x.Edge] = declared(in.System, x.Edge)
-		}
-		retry := again.retry(edgeOf[x.Edge], x)
-		if i := at(x.At + x.Dur); i >= 0 {
+	for n := range run.Exchanges {
+		if i := at(run.Exchanges[n].At + run.Exchanges[n].Dur); i >= 0 {
 			out[i].Calls++
-			if retry {
+			if again[n] {
 				out[i].Retries++
 			}
 		}
@@ -120,6 +115,7 @@ type phaseStats struct {
 	P50     record.Float  `json:"p50"`
 	P95     record.Float  `json:"p95"`
 	P99     record.Float  `json:"p99"`
+	Waited  record.Float  `json:"waited"` // 95th percentile of all operations: those who got nothing waited too
 }
 
 func (p phaseStats) all() int { return p.OK + p.Failed + p.Unknown }
@@ -137,26 +133,31 @@ func (p phaseStats) success() float64 { return share(p.OK, p.all()) }
 // phase in which it began.
 func perPhase(run *record.Run) []phaseStats {
 	var out []phaseStats
+	var lat, all []float64
 	for _, name := range judgedPhases {
 		span, ok := run.Phase(name)
 		if !ok {
 			continue
 		}
 		p := phaseStats{Name: name, Length: span.To - span.From}
-		var lat []float64
+		lat, all = lat[:0], all[:0]
 		var b bucket
 		for _, op := range run.Operations {
 			if t := run.T(op.At); t < span.From || t >= span.To {
 				continue
 			}
 			b.count(op.Outcome)
+			took := time.Duration(op.Dur).Seconds()
+			all = append(all, took)
 			if op.Outcome == record.OK {
-				lat = append(lat, time.Duration(op.Dur).Seconds())
+				lat = append(lat, took)
 			}
 		}
 		slices.Sort(lat)
+		slices.Sort(all)
 		p.OK, p.Failed, p.Unknown = b.OK, b.Failed, b.Unknown
 		p.P50, p.P95, p.P99 = quantile(lat, 0.5), quantile(lat, 0.95), quantile(lat, 0.99)
+		p.Waited = quantile(all, 0.95)
 		out = append(out, p)
 	}
 	return out

@@ -30,12 +30,14 @@ func TestPhasesCompared(t *testing.T) {
 	assert.Equal(t, [3]int{160, 20, 20}, [3]int{ps[1].OK, ps[1].Failed, ps[1].Unknown})
 	assert.InDelta(t, 0.8, ps[1].success(), 1e-9)
 	assert.EqualValues(t, 0.4, ps[1].P50)
+	assert.EqualValues(t, 0.4, ps[1].P95)
+	assert.EqualValues(t, 2, ps[1].Waited, "those whose reply was lost waited longest")
 }
 
 func TestSecondsHoldEveryOperationThatEnded(t *testing.T) {
 	run := plot.run(t)
 	n := 0
-	for _, b := range perBucket(Input{Run: run}, time.Second) {
+	for _, b := range perBucket(run, time.Second, make([]bool, len(run.Exchanges))) {
 		n += b.all()
 	}
 	assert.Equal(t, len(run.Operations), n)
@@ -52,7 +54,7 @@ func TestRetriesAreBeyondTheFirstOfACall(t *testing.T) {
 		call("1", "DELETE", "/x"), call("1", "POST", "/y"), call("2", "POST", "/x"),
 		call("", "POST", "/x"), call("", "POST", "/x"), // nobody knows whose they are
 	}
-	got := edges(Input{Run: run})[0].Phases[1]
+	got := edges(Input{Run: run}, retries(Input{Run: run}))[0].Phases[1]
 	assert.Equal(t, traffic{Calls: 8, Retries: 2}, got)
 	assert.InDelta(t, 0.25, got.RetryShare(), 1e-9)
 }
@@ -63,8 +65,10 @@ func TestReactionsComeFromFindings(t *testing.T) {
 		{ID: "opens", Kind: "breaker", Edge: "a -> b", Measured: "never opened"},
 		{ID: "closes", Kind: "breaker", Edge: "a -> b", Measured: "opened after 1.2s, no trial call, not closed"},
 		{ID: "well", Kind: "recovery", Measured: "not recovered yet"},
+		{ID: "soon", Kind: "recovery", Measured: "recovered after 0s"},
 		{ID: "slo", Kind: "slo", Measured: "recovered after 3s"},
 	}})
+	assert.Empty(t, reactions(ps[:1], verdict.Result{Findings: []verdict.Finding{{Kind: "breaker", Edge: "a -> b", Measured: "closed after 1s"}}}), "no row for a phase that never was")
 	got := map[string][]string{}
 	for _, r := range rows {
 		for _, c := range r.Cells {
@@ -75,6 +79,7 @@ func TestReactionsComeFromFindings(t *testing.T) {
 		"breaker opened on a -> b": {"", "never opened", "", "", "after 1.2s", ""},
 		"breaker closed on a -> b": {"", "", "not closed"},
 		"recovered (well)":         {"", "", "not recovered yet"},
+		"recovered (soon)":         {"", "", "at once"},
 	}, got)
 }
 

@@ -12,7 +12,7 @@ import (
 )
 
 // digestFormat is raised whenever a field of Digest changes its meaning.
-const digestFormat = 1
+const digestFormat = 2
 
 // Digest is what the pages need of the bulk streams of a record, bounded in
 // size: rendering costs the same however many requests there were. It is
@@ -39,16 +39,16 @@ type Digest struct {
 
 // Digested boils a record down. The record must have been read as a whole.
 func Digested(in Input) *Digest {
-	run := in.Run
+	run, again := in.Run, retries(in)
 	d := &Digest{
 		Format: digestFormat, Gaps: run.Gaps, Begin: loadBegins(run), Step: stepOf(run.Last),
-		Phases: perPhase(run), Edges: edges(in), Found: undeclared(in), Client: clientAndWire(run), Books: books(run), Flawed: flaws(in),
+		Phases: perPhase(run), Edges: edges(in, again), Found: undeclared(in), Client: clientAndWire(run), Books: books(run), Flawed: flaws(in),
 		Breaker: tracks(run, isBreaker), Queues: tracks(run, isQueue), Health: healthOf(run),
 	}
 	if run.End != nil {
 		d.Of = run.End.Streams
 	}
-	d.Buckets = perBucket(in, d.Step)
+	d.Buckets = perBucket(run, d.Step, again)
 	d.Worst = worstRequests(in)
 	d.Logs = excerpts(in, d.Worst)
 	return d

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -78,10 +79,27 @@ func TestWaterfallNamesAttemptsAndFallbacks(t *testing.T) {
 	assert.Equal(t, []string{"", "attempt 2", "fallback", "span", "span"}, roles)
 	assert.Equal(t, "retry ×2, fallback", got[0].Hops[4].Status, "of a call that the wire shows, what happened during it")
 	assert.Equal(t, "down: status 503", got[0].Hops[0].Fault)
+	got[0].Hops = append(got[0].Hops, hop{At: time.Hour, Where: "mail"})
 	picture := string(got[0].SVG())
+	bars := elements(parsed(t, picture), "rect")
+	assert.Equal(t, []string{"400.0", "275.0"}, []string{attr(bars[0], "x"), attr(bars[0], "width")}, "half the room is the answer's")
+	assert.Equal(t, "950.0", attr(bars[len(bars)-1], "x"), "what comes long after is at the edge")
+	assert.Contains(t, picture, ", 3.6e+03 s later")
 	for _, w := range []string{"payments -&gt; backup", "fallback", "⚡ down: status 503", "checkout as the client saw it"} {
 		assert.Contains(t, picture, w)
 	}
+}
+
+func TestSlowestOfManyTheEarlierFirst(t *testing.T) {
+	s := slowest{most: 3}
+	for i, took := range []int64{1, 5, 3, 5, 2, 7, 3, 5} {
+		s.take(&record.Operation{ID: strconv.Itoa(i), Dur: took, At: int64(i / 4)})
+	}
+	var got []string
+	for _, op := range s.ops {
+		got = append(got, op.ID)
+	}
+	assert.Equal(t, []string{"5", "1", "3"}, got)
 }
 
 // A service that logs megabytes costs the page a few hundred characters of each line.
@@ -110,7 +128,7 @@ func TestCostsOfAFault(t *testing.T) {
 	assert.Equal(t, 432*time.Second, c.Paged.Round(time.Second))
 	assert.Contains(t, c.When(), "nobody for the 20 s it lasted; a page had it lasted 7 min")
 	assert.Contains(t, cost("x", 0.999, 0.5, time.Hour).When(), "a page 104 s after it began")
-	assert.Equal(t, "nobody: no budget was spent", cost("x", 0.999, 0, time.Hour).When())
+	assert.Equal(t, "nobody, as no budget was spent", cost("x", 0.999, 0, time.Hour).When())
 	assert.Contains(t, cost("x", 0.999, 0.002, time.Hour).When(), "a ticket in the morning")
 }
 
@@ -163,6 +181,29 @@ func TestGroundIsTintedOnceWhereFaultsOverlap(t *testing.T) {
 	}
 	got := stretches([]standing{at(5, 9, "x"), at(1, 3, "x"), at(2, 4, "x"), at(2, 30, ""), at(9, 10, "x")})
 	assert.Equal(t, []verdict.Window{{From: 1, To: 4}, {From: 5, To: 10}}, got)
+}
+
+// However little room there is, the page counts all operations that the books
+// contradict, and has a list of them.
+func TestEveryContradictedOperationIsListed(t *testing.T) {
+	in := plot.input(t)
+	in.thrift = 3
+	other := verdict.Finding{ID: "other", Group: "expect", Flaws: []verdict.Flaw{{ID: "0", Flaw: "lost"}}}
+	in.Result.Findings = append(in.Result.Findings, other)
+	f := &in.Result.Findings[4]
+	f.Flaws = nil
+	for n := range verdict.MaxFlaws - 1 {
+		f.Flaws = append(f.Flaws, verdict.Flaw{ID: strconv.Itoa(n), Flaw: "lost", Text: "ok"})
+	}
+	in.Digest = Digested(in).thrifty(in.thrift)
+	p := newPage(in)
+	assert.Less(t, len(p.Flawed), 100)
+	assert.Contains(t, p.Impact, "The books contradict 999 operations (999 lost)")
+	text := words(parsed(t, rendered(t, in)))
+	assert.Contains(t, text, "Contradicted by the books: 999 ")
+	assert.Contains(t, text, "ledger.csv 999 rows")
+	f.Flaws = append(f.Flaws, verdict.Flaw{ID: "last", Flaw: "lost"})
+	assert.Contains(t, words(parsed(t, rendered(t, in))), "Contradicted by the books: at least 1000 ")
 }
 
 // However much there is of everything, a page stays below its limit, and says what it left out.

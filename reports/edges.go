@@ -47,8 +47,8 @@ func share(n, of int) float64 {
 	return float64(n) / float64(of)
 }
 
-// edges counts the exchanges by edge and phase.
-func edges(in Input) []edgeRow {
+// edges counts the exchanges by edge and phase; again is as retries has it.
+func edges(in Input, again []bool) []edgeRow {
 	rows, named := map[string]*edgeRow{}, map[string]*edgeRow{}
 	row := func(link string) *edgeRow {
 		if named[link] == nil {
@@ -65,12 +65,11 @@ func edges(in Input) []edgeRow {
 			row(e.Name())
 		}
 	}
-	again := attempts{}
-	for _, x := range in.Run.Exchanges {
+	for n := range in.Run.Exchanges {
+		x := &in.Run.Exchanges[n]
 		r := row(x.Edge)
-		retry := again.retry(r.Edge, x)
 		if i := slices.Index(judgedPhases, phaseAt(in.Run, in.Run.T(x.At))); i >= 0 {
-			r.Phases[i].count(x, retry)
+			r.Phases[i].count(x, again[n])
 		}
 	}
 	for _, f := range standings(in.Run) {
@@ -92,21 +91,27 @@ func edges(in Input) []edgeRow {
 	return out
 }
 
-// attempts knows the calls that were made before, by their hash: there may be millions.
-type attempts map[uint64]struct{}
+var seed = maphash.MakeSeed()
 
-var callSeed = maphash.MakeSeed()
-
-// retry reports whether an exchange repeats one of its operation. What carries
-// no operation is nobody's.
-func (a attempts) retry(edge string, x record.Exchange) bool {
-	if x.Op == "" {
-		return false
+// retries tells of every exchange whether it repeats one of its operation. What
+// carries no operation is nobody's. There may be millions of calls, so those that
+// were made before are known by their hash.
+func retries(in Input) []bool {
+	out := make([]bool, len(in.Run.Exchanges))
+	made, edgeOf := make(map[uint64]struct{}, len(out)), map[string]string{}
+	for i := range out {
+		x := &in.Run.Exchanges[i]
+		if x.Op == "" {
+			continue
+		}
+		if edgeOf[x.Edge] == "" {
+			edgeOf[x.Edge] = declared(in.System, x.Edge)
+		}
+		call := maphash.Comparable(seed, [4]string{edgeOf[x.Edge], x.Op, x.Method, x.Path})
+		_, out[i] = made[call]
+		made[call] = struct{}{}
 	}
-	call := maphash.Comparable(callSeed, [4]string{edge, x.Op, x.Method, x.Path})
-	_, again := a[call]
-	a[call] = struct{}{}
-	return again
+	return out
 }
 
 // undeclared are the edges that traces show and the system file does not have.
@@ -140,7 +145,7 @@ func declared(system *spec.System, link string) string {
 	return system.EdgeOf(link)
 }
 
-func (t *traffic) count(x record.Exchange, retry bool) {
+func (t *traffic) count(x *record.Exchange, retry bool) {
 	t.Calls++
 	unanswered := x.Method != "" && x.Status == 0
 	if x.Error != "" || x.Status >= 500 || unanswered {
@@ -163,6 +168,11 @@ func phaseAt(run *record.Run, t time.Duration) string {
 // wireClasses are what the wire can have seen of an operation's last request.
 var wireClasses = []string{"2xx", "3xx", "4xx", "5xx", "no reply", "not seen"}
 
+const (
+	wireNoReply = 4
+	wireNotSeen = 5
+)
+
 // clientRow is one outcome at the client, by what the wire saw.
 type clientRow struct {
 	Outcome record.Outcome `json:"outcome"`
@@ -172,25 +182,26 @@ type clientRow struct {
 // clientAndWire lays what the client was told beside what went over the edges
 // of the client; nil where those edges have no proxy.
 func clientAndWire(run *record.Run) []clientRow {
-	last := map[string]string{}
-	for _, x := range run.Exchanges {
-		if x.Op != "" && strings.HasPrefix(x.Edge, "client ->") {
-			last[x.Op] = wireClass(x)
+	last := map[uint64]int8{} // by the hash of the operation's id
+	for i := range run.Exchanges {
+		if x := &run.Exchanges[i]; x.Op != "" && strings.HasPrefix(x.Edge, "client ->") {
+			last[maphash.String(seed, x.Op)] = wireClass(x)
 		}
 	}
 	if len(last) == 0 {
 		return nil
 	}
 	counts := map[record.Outcome][]int{}
-	for _, op := range run.Operations {
-		class := last[op.ID]
-		if class == "" {
-			class = "not seen"
+	for i := range run.Operations {
+		op := &run.Operations[i]
+		class, seen := last[maphash.String(seed, op.ID)]
+		if !seen {
+			class = wireNotSeen
 		}
 		if counts[op.Outcome] == nil {
 			counts[op.Outcome] = make([]int, len(wireClasses))
 		}
-		counts[op.Outcome][slices.Index(wireClasses, class)]++
+		counts[op.Outcome][class]++
 	}
 	var out []clientRow
 	for _, o := range []record.Outcome{record.OK, record.Failed, record.Unknown} {
@@ -201,17 +212,9 @@ func clientAndWire(run *record.Run) []clientRow {
 	return out
 }
 
-func wireClass(x record.Exchange) string {
-	switch {
-	case x.Status < 200 || x.Error != "":
-		return "no reply"
-	case x.Status < 300:
-		return "2xx"
-	case x.Status < 400:
-		return "3xx"
-	case x.Status < 500:
-		return "4xx"
-	default:
-		return "5xx"
+func wireClass(x *record.Exchange) int8 {
+	if x.Status < 200 || x.Error != "" {
+		return wireNoReply
 	}
+	return int8(min(x.Status/100, 5) - 2)
 }

@@ -88,21 +88,29 @@ func TestHistoryIsAppendedAndRead(t *testing.T) {
 	assert.ErrorContains(t, err, "history.jsonl:3: no line of a history")
 }
 
+// pastOfScenario passed twice and is newly failing.
+func pastOfScenario(name string) []Past {
+	history := past("ppf", 3, 3, -1)
+	for i := range history {
+		history[i].Name = name
+	}
+	return history
+}
+
 func TestIndexShowsThePast(t *testing.T) {
 	all := suite(t)
-	history := past("ppf")
-	for i := range history {
-		history[i].Name = all[1].Name()
-	}
+	history := pastOfScenario(all[1].Name())
 	var b bytes.Buffer
 	require.NoError(t, Index(&b, all, history))
 	root := selfContained(t, b.String())
-	assert.Contains(t, words(root), "✓✓✗ newly failing")
-	assert.Contains(t, words(elements(root, "header")[0]), "New orchestrator-killed newly failing")
+	assert.Contains(t, words(root), "✓✓✗ newly failing 27.2 s", "what is not met is said above")
+	header := elements(root, "header")[0]
+	assert.Contains(t, words(header), "New orchestrator-killed newly failing: fast")
+	assert.Equal(t, all[1].Runs[0].Link(), attr(elements(header, "a")[0], "href"))
 
 	var text bytes.Buffer
 	require.NoError(t, HistoryText(&text, Trends(history)))
-	assert.Equal(t, "orchestrator-killed  ✓✓✗\n                     newly failing\n", text.String())
+	assert.Equal(t, "orchestrator-killed  ✓✓✗\n                     newly failing: fast\n", text.String())
 }
 
 func FuzzHistory(f *testing.F) {

@@ -62,6 +62,8 @@ var functions = template.FuncMap{
 	"change":     changeText,
 	"kept":       keptText,
 	"bare":       bare,
+	"links":      links,
+	"lead":       func(s string) string { lead, _, _ := strings.Cut(s, ":"); return lead },
 	"strip":      strip,
 	"effectmark": func(e verdict.Effect) string { return effectMarks[e] },
 	"effectclass": func(e verdict.Effect) string {
@@ -145,7 +147,11 @@ type page struct {
 	Sick        []string
 	Versions    []string
 	Notes       []record.NoteEvent
-	Thrift      int // how often it was rendered with less
+
+	Contradicted []verdict.Flaw // by the books, whatever the digest has room for
+	MoreFlaws    bool           // than those
+
+	Thrift int // how often it was rendered with less
 }
 
 // mostNotes bounds the notes of a page.
@@ -256,6 +262,7 @@ func newPage(in Input) page {
 		Costs: costs(in), Sick: d.Health.Sick(), Files: files(in), Notes: notes(in.Run), Thrift: in.thrift,
 	}
 	p.Timeline, p.Cursor = timeline(in)
+	p.Contradicted, p.MoreFlaws = contradicted(in.Result)
 	p.Questions = questions(in, p.Assertions)
 	if !strings.Contains(in.Result.Sentence, strings.TrimSuffix(h.Hypothesis, ".")) {
 		p.Hypothesis = h.Hypothesis
@@ -288,6 +295,14 @@ func unmetFirst(groups ...[]shown) []shown {
 		}
 	}
 	return nil
+}
+
+// breaks lets a line break before the labels of a series, and never within an arrow.
+var breaks = strings.NewReplacer(" -&gt; ", ` <span class="to">-&gt;</span> `, "{", "{<wbr>", ",", ",<wbr>")
+
+// links are texts with names of edges.
+func links(s string) template.HTML {
+	return template.HTML(breaks.Replace(template.HTMLEscapeString(s)))
 }
 
 // bare is the sentence of a verdict without the word that already stands above it.

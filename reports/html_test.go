@@ -77,7 +77,7 @@ func section(t *testing.T, root *html.Node, id string) *html.Node {
 func TestHTMLHasEverySection(t *testing.T) {
 	root := parsed(t, rendered(t, plot.input(t)))
 	for id, want := range map[string][]string{
-		"assertions": {"✗ fail charged-once", "expected", "of 50 needed", "12.0 s", "scenarios/psp-slow.yaml:24", "Details: 2 more"},
+		"assertions": {"✗ fail charged-once", "expected", "520 50 needed", "Worst at: the second", "12.0 s", "scenarios/psp-slow.yaml:24", "Details: 2 more"},
 		"timeline":   {"Operations per second", "ok: 95th percentile", "not ok: 95th percentile", "Retries per second", "first receipt: seen biting at 9.3 s", "ann: deploy in progress", "Not ok", "breaker payments -> psp", "half-open", "process orders", "dead", "outbox_pending", "dlq_messages_total", "net-latency 3s ± 200ms on payments -> psp, 42 requests", "step by step", "10.0 s breaker payments -> psp open", "12.0 s outbox_pending mail (payments) 40", "not started (dropped)"},
 		"phases":     {"baseline fault recovery", "-20 points", "×50.0", "breaker opened on payments -> psp after 1.01s", "breaker closed on payments -> psp after 640ms", "recovered (recovers) after 250ms"},
 		"faults":     {"slow net-latency 3s ± 200ms payments -> psp 9.0 s 9.3 s 17.0 s 17.1 s 42 requests median delay 3.01s", "1 process", "Evidence: 2 pass", "the run went to its end"},
@@ -95,7 +95,8 @@ func TestHTMLHasEverySection(t *testing.T) {
 		}
 	}
 	banner := words(elements(root, "header")[0])
-	for _, w := range []string{"✗ fail", "A slow provider opens the breaker", "2 of 520 checkouts", "charged-once : expected every checkout in the books once , measured 2 doubled", "scenarios/psp-slow.yaml:24", "squall run --seed 7", "1 fail, 1 skipped, 3 pass", "Seed 7", "Plan 9b77350bfb69", "D10", "Hypothesis"} {
+	for _, w := range []string{"✗ fail", "A slow provider opens the breaker", "2 of 520 checkouts", "charged-once : expected every checkout in the books once , measured 2 doubled", "scenarios/psp-slow.yaml:24", "squall run --seed 7", "1 fail, 1 skipped, 3 pass", "Seed 7", "Plan 9b77350bfb69", "D10", "Hypothesis",
+		"95% answered in 2 s before: 8 ms", "Breaker opened after 1.01s on payments -> psp", "Recovered after 250ms as recovers asserts", "spent woken: nobody for the 10 s it lasted"} {
 		assert.Contains(t, banner, w, "banner")
 	}
 }
@@ -302,7 +303,7 @@ func TestIndex(t *testing.T) {
 func TestHTMLIsWellFormed(t *testing.T) {
 	page := rendered(t, plot.input(t))
 	var open []string
-	void := []string{"meta", "br"}
+	void := []string{"meta", "br", "wbr"}
 	for z := html.NewTokenizer(strings.NewReader(page)); ; {
 		switch z.Next() {
 		case html.ErrorToken:
@@ -322,14 +323,14 @@ func TestHTMLIsWellFormed(t *testing.T) {
 }
 
 func TestImpactForThoseWhoKnowNoMechanism(t *testing.T) {
-	of := func(ok, failed int, p95 float64) []phaseStats {
-		return []phaseStats{{Name: "baseline", OK: 1000, P95: 0.1}, {Name: "fault", OK: ok, Failed: failed, P95: record.Float(p95)}}
+	of := func(ok, failed int, waited float64) []phaseStats {
+		return []phaseStats{{Name: "baseline", OK: 1000, P95: 0.1, Waited: 0.1}, {Name: "fault", OK: ok, Failed: failed, P95: 0.01, Waited: record.Float(waited)}}
 	}
-	flaws := []flawed{{Flaw: "doubled"}, {Flaw: "lost"}, {Flaw: "doubled"}}
+	flaws := []verdict.Flaw{{ID: "1", Flaw: "doubled"}, {ID: "2", Flaw: "lost"}, {ID: "3", Flaw: "doubled"}}
 	costs := []costRow{cost("checkout", 0.999, 0.12, 20*time.Second)}
 	for _, tt := range []struct {
 		phases []phaseStats
-		flawed []flawed
+		flawed []verdict.Flaw
 		costs  []costRow
 		want   string
 	}{
@@ -340,7 +341,7 @@ func TestImpactForThoseWhoKnowNoMechanism(t *testing.T) {
 		{of(0, 0, 0), nil, nil, ""},
 		{nil, flaws, costs, ""},
 	} {
-		assert.Equal(t, tt.want, impact(page{Digest: &Digest{Phases: tt.phases, Flawed: tt.flawed}, Costs: tt.costs}))
+		assert.Equal(t, tt.want, impact(page{Digest: &Digest{Phases: tt.phases}, Contradicted: tt.flawed, Costs: tt.costs}))
 	}
 }
 

@@ -3,6 +3,8 @@ package reports
 import (
 	"fmt"
 	"strings"
+
+	"squall/runner/verdict"
 )
 
 // impact says what users would have noticed, for somebody who knows none of the
@@ -14,12 +16,12 @@ func impact(p page) string {
 		return ""
 	}
 	var parts []string
-	if n := len(p.Flawed); n > 0 {
+	if n := len(p.Contradicted); n > 0 {
 		least := ""
-		if n == mostFlawed {
+		if p.MoreFlaws {
 			least = "at least "
 		}
-		parts = append(parts, fmt.Sprintf("The books contradict %s%s (%s), which no success ratio shows.", least, count(float64(n), "operation"), flawCounts(p.Flawed)))
+		parts = append(parts, fmt.Sprintf("The books contradict %s%s (%s), which no success ratio shows.", least, count(float64(n), "operation"), flawCounts(p.Contradicted)))
 	}
 	parts = append(parts, served(base, fault)+waited(base, fault)+".")
 	if c, ok := dearest(p.Costs); ok {
@@ -46,15 +48,16 @@ func served(base, fault *phaseStats) string {
 	}
 }
 
-// waited is said where answers took half as long again, or longer.
+// waited is said where people waited half as long again, or longer, for whatever
+// they got: where few were served, those few say nothing of it.
 func waited(base, fault *phaseStats) string {
-	if !(fault.P95 >= 1.5*base.P95) {
+	if !(fault.Waited >= 1.5*base.Waited) {
 		return "; they did not wait longer"
 	}
-	return fmt.Sprintf("; 5 of 100 waited longer than %s (%s before)", latency(fault.P95), latency(base.P95))
+	return fmt.Sprintf("; 5 of 100 waited longer than %s (%s before)", latency(fault.Waited), latency(base.Waited))
 }
 
-func flawCounts(flaws []flawed) string {
+func flawCounts(flaws []verdict.Flaw) string {
 	counts, order := map[string]int{}, []string{}
 	for _, f := range flaws {
 		if counts[f.Flaw]++; counts[f.Flaw] == 1 {

@@ -22,11 +22,17 @@ type indexLine struct {
 	Windows, Kinds, Tags string
 }
 
+// newsOf is what is new of a scenario, and where to read on.
+type newsOf struct {
+	Trend
+	Link string
+}
+
 // Index writes the page of a suite, beside the folders of its runs. The history
 // may be empty; else it includes this suite.
 func Index(w io.Writer, all []Scenario, history []Past) error {
 	trends := map[string]*Trend{}
-	var news []Trend
+	var news []newsOf
 	for _, t := range Trends(history) {
 		trends[t.Name] = &t
 	}
@@ -35,7 +41,7 @@ func Index(w io.Writer, all []Scenario, history []Past) error {
 	for _, s := range all {
 		l := lineOnIndex(s)
 		if l.Trend = trends[plain(s.Name())]; l.Trend != nil && len(l.Trend.News) > 0 {
-			news = append(news, *l.Trend)
+			news = append(news, newsOf{*l.Trend, s.Runs[0].Link()})
 		}
 		lines = append(lines, l)
 		words[l.Word]++

@@ -50,7 +50,8 @@ func pooled(t *testing.T) Input {
 }
 
 func TestLinksOfInstancesAreOneEdge(t *testing.T) {
-	rows := edges(pooled(t))
+	in := pooled(t)
+	rows := edges(in, retries(in))
 	require.Len(t, rows, 1)
 	assert.Equal(t, "orders -> payments", rows[0].Edge)
 	assert.Equal(t, traffic{Calls: 2, Errors: 1, Retries: 1}, rows[0].Phases[0], "a call repeated to another instance is a retry")
@@ -67,8 +68,9 @@ func TestEachInstanceHasABreakerOfItsOwn(t *testing.T) {
 func TestReportNamesSwitchesAndTargets(t *testing.T) {
 	var page bytes.Buffer
 	require.NoError(t, HTML(&page, pooled(t)))
-	assert.Contains(t, page.String(), "Switches on: identity")
-	assert.Contains(t, page.String(), "orders -&gt; payments-1, orders -&gt; payments-2")
+	text := words(parsed(t, page.String()))
+	assert.Contains(t, text, "Switches on: identity")
+	assert.Contains(t, text, "orders -> payments-1, orders -> payments-2")
 }
 
 // skipped is a run that was not begun.

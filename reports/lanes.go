@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"squall/runner/record"
@@ -92,7 +93,7 @@ func (d *drawing) marks() {
 	}
 	for _, p := range d.run.Probes[:min(len(d.run.Probes), 200)] {
 		if p.T <= d.lastPhaseEnd() {
-			text := p.Name
+			text := strings.Replace(p.Name, "books ", "books of ", 1)
 			if !p.OK {
 				text += ": no answer"
 			}

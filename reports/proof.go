@@ -74,6 +74,38 @@ func (c Claim) Outcome() string {
 	return outcomes[worst]
 }
 
+// WorstFirst puts what is not as it should be before what is.
+func (p *Proof) WorstFirst() {
+	rank := func(right bool) int {
+		if right {
+			return 1
+		}
+		return 0
+	}
+	slices.SortStableFunc(p.Claims, func(a, b Claim) int { return rank(a.right()) - rank(b.right()) })
+	slices.SortStableFunc(p.Clean, func(a, b Clean) int { return rank(a.right()) - rank(b.right()) })
+}
+
+// right is as it should be, or was skipped.
+func (c Claim) right() bool { return c.Outcome() == "killed" || c.Outcome() == "skipped" }
+func (c Clean) right() bool { return c.Skipped() || len(c.Runs) > 0 && c.Green() == len(c.Runs) }
+
+// Amiss names in a line what is not as it should be; empty where all is.
+func (p Proof) Amiss() string {
+	var said []string
+	for _, c := range p.Claims {
+		if !c.right() {
+			said = append(said, fmt.Sprintf("%s %s in %s", c.Defect, c.Outcome(), c.Scenario))
+		}
+	}
+	for _, c := range p.Clean {
+		if !c.right() {
+			said = append(said, fmt.Sprintf("%s without a defect was green in %d of %d runs", c.Scenario, c.Green(), len(c.Runs)))
+		}
+	}
+	return strings.Join(said, "; ")
+}
+
 func (t Trial) outcome() string {
 	switch {
 	case t.Good:
@@ -142,13 +174,7 @@ func (p Proof) CheckScore() (noticed, of int) {
 
 // Holds: every defect killed by the right assertion, and every clean run green.
 func (p Proof) Holds() bool {
-	killed, of := p.Score()
-	for _, c := range p.Clean {
-		if !c.Skipped() && (len(c.Runs) == 0 || c.Green() < len(c.Runs)) {
-			return false
-		}
-	}
-	return killed == of
+	return p.Amiss() == ""
 }
 
 // Honest says what the runs themselves were worth: how many show nothing, and

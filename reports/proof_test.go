@@ -59,6 +59,22 @@ func TestProofHolds(t *testing.T) {
 	assert.False(t, p.Holds(), "nobody has seen it green")
 }
 
+func TestProofSaysFirstWhatIsAmiss(t *testing.T) {
+	p := proof()
+	p.Clean = append(p.Clean, reports.Clean{Scenario: "c", Runs: []reports.Trial{trial(verdict.Pass, true), trial(verdict.Fail, false, "x")}})
+	assert.Equal(t, "D02 wrong in a; D03 survived in a; D06 unclear in a; D07 unseen in a; c without a defect was green in 1 of 2 runs", p.Amiss())
+	p.WorstFirst()
+	var defects, clean []string
+	for _, c := range p.Claims {
+		defects = append(defects, c.Defect)
+	}
+	for _, c := range p.Clean {
+		clean = append(clean, c.Scenario)
+	}
+	assert.Equal(t, []string{"D02", "D03", "D06", "D07", "D01", "D04"}, defects)
+	assert.Equal(t, []string{"c", "a", "b"}, clean)
+}
+
 func TestProofText(t *testing.T) {
 	var b bytes.Buffer
 	require.NoError(t, reports.ProofText(&b, proof()))

@@ -198,9 +198,13 @@ type change struct {
 	to state
 }
 
-// bands draws a lane of states, the last of which lasts to the end.
+// bands draws a lane of states, the last of which lasts to the end. The name
+// says what it is of, then which: "breaker orders-1 -> payments".
 func (d *drawing) bands(name string, changes []change) {
-	top := d.lane(name, bandHeight)
+	top := d.lane("", bandHeight)
+	what, of, _ := strings.Cut(name, " ")
+	d.fixed.text(0, top+6, "start", what, `font-weight="600"`)
+	d.fixed.text(0, top+20, "start", shorten(of, 36), `fill-opacity="0.85" font-size="11"`)
 	lane := stateLane{Name: plain(shorten(name, 48))}
 	for i, c := range changes {
 		until := d.to

@@ -231,7 +231,7 @@ func describeFault(f record.Fault) (text, word string) {
 		line += ": " + standing{Fault: f}.What()
 	case record.FaultReverted:
 		if f.Receipt != nil {
-			line += fmt.Sprintf(": %s affected", hits(*f.Receipt))
+			line += fmt.Sprintf(": %s affected", f.Receipt)
 		}
 	case record.FaultFailed:
 		return line + ": " + f.Error, "error"

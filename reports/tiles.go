@@ -28,11 +28,11 @@ func tiles(p page) (out []tile) {
 	if base != nil && fault != nil && fault.all() > 0 {
 		out = append(out,
 			tile{"Ok under the fault", percent(fault.success()), "before: " + percent(base.success())},
-			tile{"95th percentile", latency(fault.P95), "before: " + latency(base.P95)})
+			tile{"95% answered in", latency(fault.Waited), "before: " + latency(base.Waited)})
 	}
 	out = append(out, reactionTiles(p)...)
 	if c, ok := dearest(p.Costs); ok {
-		out = append(out, tile{"Error budget of a month", percent(c.Spent) + " spent", c.When()})
+		out = append(out, tile{"Error budget of a month", percent(c.Spent) + " spent", "woken: " + c.When()})
 	}
 	return out
 }
@@ -44,12 +44,17 @@ const mostReactions = 3
 func reactionTiles(p page) (out []tile) {
 	seen := map[tile]bool{}
 	for _, r := range p.Compare {
-		verb, where, _ := strings.Cut(strings.TrimPrefix(r.Name, "breaker "), " ")
+		name, breaker := strings.CutPrefix(r.Name, "breaker ")
+		verb, where, _ := strings.Cut(name, " ")
 		if !slices.Contains([]string{"opened", "closed", "detected", "recovered"}, verb) {
 			continue
 		}
+		title, note := strings.ToUpper(verb[:1])+verb[1:], "as "+strings.Trim(where, "()")+" asserts"
+		if breaker {
+			title, note = "Breaker "+verb, where
+		}
 		for _, c := range r.Cells {
-			t := tile{strings.ToUpper(verb[:1]) + verb[1:], c.Value, strings.Trim(where, "()")}
+			t := tile{title, c.Value, note}
 			if c.Value != "" && !seen[t] {
 				seen[t] = true
 				out = append(out, t)
@@ -57,9 +62,17 @@ func reactionTiles(p page) (out []tile) {
 		}
 	}
 	slices.SortStableFunc(out, func(a, b tile) int {
-		return cmp.Compare(strings.Index(a.Value, "after"), strings.Index(b.Value, "after"))
+		return cmp.Compare(happenedAt(a), happenedAt(b))
 	})
 	return out[:min(len(out), mostReactions)]
+}
+
+// happenedAt sorts what never happened before what did.
+func happenedAt(t tile) int {
+	if strings.HasPrefix(t.Value, "after ") || t.Value == "at once" {
+		return 1
+	}
+	return 0
 }
 
 func stood(f standing) string {
@@ -107,7 +120,15 @@ func files(in Input) (out []file) {
 			rows = append(rows, []string{plain(t.Name), plain(t.From), number(p.T.Seconds()), number(float64(p.V))})
 		}
 	}
-	return append(out, csvFile("breakers-and-queues.csv", rows, most))
+	out = append(out, csvFile("breakers-and-queues.csv", rows, most))
+	if flaws, _ := contradicted(in.Result); len(flaws) > 0 {
+		rows = [][]string{{"operation", "flaw", "books"}}
+		for _, x := range flaws {
+			rows = append(rows, []string{plain(x.ID), plain(x.Flaw), plain(x.Text)})
+		}
+		out = append(out, csvFile("ledger.csv", rows, most))
+	}
+	return out
 }
 
 // mostCSV bounds what a page carries of one table; the record has all of it.

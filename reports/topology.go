@@ -264,8 +264,11 @@ func (m *cityMap) edge(e edgeRow) func() {
 	}
 }
 
+// mostPorts is how many ends of edges a side of a box has room for.
+const mostPorts = 4
+
 // port spreads the ends of edges along the side of a box, in the order of where
-// they lead to.
+// they lead to; more than there is room for meet in one point.
 func (m *cityMap) port(n, other *node, name string, out bool) float64 {
 	var ys []float64
 	for _, e := range m.edges {
@@ -279,7 +282,7 @@ func (m *cityMap) port(n, other *node, name string, out bool) float64 {
 	}
 	slices.Sort(ys)
 	i := slices.Index(ys, other.y)
-	if len(ys) < 2 {
+	if len(ys) < 2 || len(ys) > mostPorts {
 		return n.y + nodeHeight/2
 	}
 	return n.y + 6 + (nodeHeight-12)*float64(i)/float64(len(ys)-1)

@@ -226,19 +226,7 @@ func (s standing) Hit() string {
 	if s.Receipt == nil {
 		return "nothing"
 	}
-	return hits(*s.Receipt)
-}
-
-// hits is the count of a receipt with its unit.
-func hits(r record.Receipt) string {
-	unit := r.Unit
-	switch {
-	case r.Hits == 1 && unit == "processes":
-		unit = "process"
-	case r.Hits == 1:
-		unit = strings.TrimSuffix(unit, "s")
-	}
-	return fmt.Sprintf("%d %s", r.Hits, unit)
+	return s.Receipt.String()
 }
 
 // Group lists the targets, where they are not what the scenario says.

@@ -113,7 +113,8 @@ func choose(in Input) (out []waterfall) {
 			said[x.ID] = "the books contradict it: " + x.Flaw
 		}
 	}
-	var failed, unknown, slow, usual []*record.Operation
+	failed, unknown, slow := slowest{most: 2}, slowest{most: 1}, slowest{most: 2}
+	var usual []*record.Operation
 	contradicted := 0
 	for i := range in.Run.Operations {
 		op := &in.Run.Operations[i]
@@ -123,31 +124,48 @@ func choose(in Input) (out []waterfall) {
 		}
 		switch phase := phaseAt(in.Run, in.Run.T(op.At)); {
 		case phase == "fault" && op.Outcome == record.Failed:
-			failed = append(failed, op)
+			failed.take(op)
 		case phase == "fault" && op.Outcome == record.Unknown:
-			unknown = append(unknown, op)
+			unknown.take(op)
 		case phase == "fault":
-			slow = append(slow, op)
+			slow.take(op)
 		case phase == "baseline" && op.Outcome == record.OK:
 			usual = append(usual, op)
 		}
 	}
-	longest := func(a, b *record.Operation) int { return cmp.Or(cmp.Compare(b.Dur, a.Dur), cmp.Compare(a.At, b.At)) }
-	for _, ops := range [][]*record.Operation{failed, unknown, slow, usual} {
-		slices.SortStableFunc(ops, longest)
-	}
-	pick := func(why string, ops []*record.Operation, most int) {
-		for _, op := range ops[:min(most, len(ops))] {
+	pick := func(why string, ops []*record.Operation) {
+		for _, op := range ops {
 			add(why, op)
 		}
 	}
-	pick("slowest that failed under the fault", failed, 2)
-	pick("slowest whose reply was lost under the fault", unknown, 1)
-	pick("slowest ok under the fault", slow, 2)
+	pick("slowest that failed under the fault", failed.ops)
+	pick("slowest whose reply was lost under the fault", unknown.ops)
+	pick("slowest ok under the fault", slow.ops)
 	if n := len(usual); n > 0 {
+		slices.SortStableFunc(usual, longer)
 		add("for comparison: a usual one before the fault", usual[n/2])
 	}
 	return out
+}
+
+// longer sorts operations, the longest first.
+func longer(a, b *record.Operation) int {
+	return cmp.Or(cmp.Compare(b.Dur, a.Dur), cmp.Compare(a.At, b.At))
+}
+
+// slowest keeps the slowest of the operations it takes, the slowest first.
+type slowest struct {
+	most int
+	ops  []*record.Operation
+}
+
+func (s *slowest) take(op *record.Operation) {
+	if n := len(s.ops); n == s.most && longer(s.ops[n-1], op) <= 0 {
+		return
+	}
+	at, _ := slices.BinarySearchFunc(s.ops, op, func(a, b *record.Operation) int { return cmp.Or(longer(a, b), -1) })
+	s.ops = slices.Insert(s.ops, at, op)
+	s.ops = s.ops[:min(len(s.ops), s.most)]
 }
 
 func hopOf(run *record.Run, x *record.Exchange) hop {
@@ -205,16 +223,18 @@ const (
 	hopNames  = 400.0
 )
 
-// SVG draws the waterfall.
+// SVG draws the waterfall. What comes long after the answer is not to scale, or
+// nothing would be seen of the rest.
 func (w waterfall) SVG() template.HTML {
 	var svg picture
 	from, to := w.At, w.At+w.Dur
+	toScale := to + max(w.Dur, time.Millisecond)
 	for _, h := range w.Hops {
-		from, to = min(from, h.At), max(to, h.At+h.Dur)
+		from, to = min(from, h.At), max(to, min(h.At+h.Dur, toScale))
 	}
 	const right = svgWidth - 170
 	x := func(t time.Duration) float64 {
-		return hopNames + (right-hopNames)*float64(t-from)/float64(max(1, to-from))
+		return hopNames + (right-hopNames)*float64(min(t, to)-from)/float64(max(1, to-from))
 	}
 	row := func(i int, name string, h hop, colour string) {
 		y := float64(i) * hopHeight
@@ -227,6 +247,9 @@ func (w waterfall) SVG() template.HTML {
 		label := strings.TrimSpace(strings.Join([]string{latency(record.Float(h.Dur.Seconds())), h.Status, h.Role}, " "))
 		if h.Fault != "" {
 			label += " ⚡ " + h.Fault
+		}
+		if h.At > toScale {
+			label += ", " + latency(record.Float((h.At - w.At - w.Dur).Seconds())) + " later"
 		}
 		start, anchor := x(h.At)+width+5, "start"
 		if h.Bad {

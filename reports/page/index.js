@@ -20,7 +20,11 @@
   input.setAttribute("aria-label", "Filter scenarios");
   const shown = document.createElement("output");
   shown.setAttribute("aria-live", "polite");
-  box.append(input, shown);
+  const help = document.createElement("p");
+  help.className = "soft"; help.id = "q-help";
+  help.textContent = "s: verdict, w: phase in which something was not met, f: kind of fault, @ tag, - all but; any other word is looked for in the row. / brings you here.";
+  input.setAttribute("aria-describedby", help.id);
+  box.append(input, shown, help);
   const filter = () => {
     const terms = input.value.toLowerCase().split(/\s+/).filter(Boolean);
     let n = 0;
