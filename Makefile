@@ -17,7 +17,7 @@ export CGO_ENABLED := $(if $(RACE),1,0)
 # Where PostgreSQL is not installed, the tests that run on both databases run on SQLite alone, and say so.
 export SQUALL_NO_POSTGRES := $(if $(wildcard /usr/lib/postgresql/*/bin/postgres)$(shell command -v postgres 2>/dev/null),,1)
 
-.PHONY: help build k6 test test-unit crash-test crash-days test-k6 test-e2e chaos prove third-party images lint schema catalogue fmt bench aa soak doctor clean
+.PHONY: help build k6 test test-unit crash-test crash-days test-k6 test-e2e test-compose chaos prove third-party images lint schema catalogue fmt bench aa soak doctor clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ test-e2e: build k6 ## run the tests that boot the shop: killed, interrupted and 
 	SQUALL_K6=$$($(K6)) go test -timeout 30m -tags e2e -run ^TestE2E ./runner/app ./runner/squalltest
 	go test -timeout 30m -tags e2e ./sample-system
 
+test-compose: ## run the tests of compose projects with docker's own plugin, built once from its source
+	DOCKER_CONFIG=$$(runner/targets/compose/plugin) go test -count 1 -timeout 10m -run 'Compose|Shop' ./runner/targets/compose ./runner/targets/process
+
 lint: ## formatting, vet and staticcheck (pinned in go.mod)
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt would change:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	go vet -stdmethods=false -tags aa,e2e,k6,soak ./...
@@ -84,7 +87,7 @@ fmt: ## format all Go files
 	gofmt -w $$(git ls-files '*.go')
 
 bench: build k6 ## benchmarks against peers and limits, as ratios
-	SQUALL_BIN=$(CURDIR)/bin/squall SQUALL_K6=$$($(K6)) go test -run '^$$' -bench . -benchtime 1x -timeout 30m ./bench/...
+	SQUALL_BIN=$(CURDIR)/bin/squall SQUALL_K6=$$($(K6)) go test -run '^$$' -bench . -benchtime 1x -timeout 30m ./bench ./reports
 
 AA_RUNS   ?= 100
 aa: build k6 ## how often identical systems are told apart, and a slower one is not (AA_RUNS)

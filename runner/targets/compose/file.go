@@ -166,6 +166,13 @@ func (f *File) NetworkName(p Project, key string) string {
 	return p.Name + "_" + key
 }
 
+// Image of a service, and whether the project says how to build it.
+func (f *File) Image(service string) (name string, built bool) {
+	name, _ = f.service(service)["image"].(string)
+	_, built = f.service(service)["build"]
+	return name, built
+}
+
 // aliases of a service on a network, beside its name.
 func (f *File) aliases(service, network string) (out []string) {
 	on, _ := f.service(service)["networks"].(map[string]any)
@@ -183,14 +190,15 @@ func (f *File) Mode(service string) string {
 	return mode
 }
 
-// Env is a variable of a service as its project sets it.
+// Env is a variable of a service as its project sets it. The tools write a $ as
+// $$, for the file to be read again.
 func (f *File) Env(service, key string) (string, bool) {
 	env, _ := f.service(service)["environment"].(map[string]any)
 	v, set := env[key]
 	if v == nil {
 		return "", false
 	}
-	return fmt.Sprint(v), set
+	return strings.ReplaceAll(fmt.Sprint(v), "$$", "$"), set
 }
 
 // Grant adds what we want of a service.

@@ -3,16 +3,13 @@
 package docker
 
 import (
-	"archive/tar"
-	"bytes"
+	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
-	"os"
+	"net/netip"
 	"os/exec"
 	"slices"
 	"strings"
@@ -181,41 +178,24 @@ func UsageOf(ctx context.Context, name string) (Usage, error) {
 	}, nil
 }
 
-// ImageOf makes an image of one static program and nothing else, unless there
-// is one of that very content; it returns its name.
-func ImageOf(ctx context.Context, name, program string) (string, error) {
-	text, err := os.ReadFile(program)
-	if err != nil {
-		return "", fmt.Errorf("image of %s: %w", program, err)
+// Gateway is the address of this machine that containers of every network reach:
+// that of Docker's own bridge.
+func Gateway(ctx context.Context) (string, error) {
+	out, err := Run(ctx, "", nil, "docker", "network", "inspect", "bridge", "--format", `{{index .Options "com.docker.network.bridge.name"}}`)
+	var bridge *net.Interface
+	if err == nil {
+		bridge, err = net.InterfaceByName(strings.TrimSpace(string(out)))
 	}
-	sum := sha256.Sum256(text)
-	tag := name + ":" + hex.EncodeToString(sum[:6])
-	c, err := client()
-	if err != nil {
-		return "", err
+	var addresses []net.Addr
+	if err == nil {
+		addresses, err = bridge.Addrs()
 	}
-	if _, err := c.InspectImage(tag); err == nil {
-		return tag, nil
+	for _, a := range addresses {
+		if prefix, bad := netip.ParsePrefix(a.String()); bad == nil && prefix.Addr().Is4() {
+			return prefix.Addr().String(), nil
+		}
 	}
-	var tarred bytes.Buffer
-	w := tar.NewWriter(&tarred)
-	for _, file := range []struct {
-		name string
-		mode int64
-		text []byte
-	}{{"Dockerfile", 0o644, []byte("FROM scratch\nCOPY program /program\nENTRYPOINT [\"/program\"]\n")}, {"program", 0o755, text}} {
-		err = errors.Join(err, w.WriteHeader(&tar.Header{Name: file.name, Mode: file.mode, Size: int64(len(file.text))}))
-		_, werr := w.Write(file.text)
-		err = errors.Join(err, werr)
-	}
-	if err := errors.Join(err, w.Close()); err != nil {
-		return "", err
-	}
-	var said bytes.Buffer
-	if err := c.BuildImage(docker.BuildImageOptions{Name: tag, InputStream: &tarred, OutputStream: &said, Context: ctx}); err != nil {
-		return "", fmt.Errorf("image of %s: %w: %s", program, err, said.String())
-	}
-	return tag, nil
+	return "", fmt.Errorf("no address of this machine that containers reach: %w", cmp.Or(err, errors.New("the bridge of Docker has none")))
 }
 
 // Update changes limits of a container.

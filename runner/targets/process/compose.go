@@ -50,7 +50,7 @@ func readProject(ctx context.Context, cfg Config, at site) (*composed, error) {
 	if err != nil {
 		return nil, err
 	}
-	file, err := compose.Read(ctx, tool, env, cfg.System)
+	file, err := compose.Read(ctx, tool, cfg.Environ, cfg.System)
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +101,11 @@ func (c *composed) draw(defects []string, at site) (*blueprint, error) {
 		}
 	}
 	for _, name := range c.file.Names() {
-		bp.Services = append(bp.Services, c.drawService(at, name, defects))
+		l, err := c.drawService(at, name, defects)
+		if err != nil {
+			return nil, fmt.Errorf("service %s: %w", c.instances[name], err)
+		}
+		bp.Services = append(bp.Services, l)
 	}
 	slices.SortFunc(bp.Services, func(a, b launch) int { return strings.Compare(a.Name, b.Name) })
 	return bp, c.file.Isolate(c.project)
@@ -116,7 +120,7 @@ func (c *composed) launch(at site, name, service string) launch {
 	}
 }
 
-func (c *composed) drawService(at site, service string, defects []string) launch {
+func (c *composed) drawService(at site, service string, defects []string) (launch, error) {
 	name := c.instances[service]
 	svc := c.sys.Spec.Services[name]
 	l := c.launch(at, name, service)
@@ -141,6 +145,9 @@ func (c *composed) drawService(at site, service string, defects []string) launch
 	if svc.Ready.HTTP != "" {
 		l.Ready.HTTP = l.URL + svc.Ready.HTTP
 	}
+	if at.traces != "" && c.sys.Spec.Traces != nil {
+		w.Env[c.sys.Spec.Traces.Env] = at.traces
+	}
 	for key, value := range svc.Env {
 		if _, led := w.Env[key]; !led {
 			w.Env[key] = value
@@ -149,7 +156,16 @@ func (c *composed) drawService(at site, service string, defects []string) launch
 	if mine := intersect(defects, svc.Defects); len(mine) > 0 {
 		w.Env[c.sys.Spec.Defects.Env] = strings.Join(mine, ",")
 	}
-	return l
+	if l.Secrets = svc.Secrets; len(l.Secrets) > 0 { // its log is ours; it has them by its file
+		secrets, err := at.secrets(l.Secrets)
+		if err != nil {
+			return l, err
+		}
+		for _, name := range l.Secrets {
+			l.Env = append(l.Env[:len(l.Env):len(l.Env)], name+"="+secrets[name])
+		}
+	}
+	return l, nil
 }
 
 // drawLink leads an edge through the proxy: by the caller's variable, or by the
@@ -178,7 +194,8 @@ func (c *composed) drawLink(bp *blueprint, at site, i int, e spec.Edge) error {
 	case c.file.Mode(caller) != "":
 		return fmt.Errorf("%s has network_mode %s, which no proxy can be on", caller, c.file.Mode(caller))
 	case e.Env != "":
-		return c.leadVariable(e, caller, callee, compose.ProxyService+":"+port)
+		l.Tells = compose.ProxyService + ":" + port
+		return c.leadVariable(e, caller, callee, l.Tells)
 	default:
 		host := e.Host
 		if host == "" {

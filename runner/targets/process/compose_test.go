@@ -30,10 +30,10 @@ kind: System
 metadata: {name: foreign}
 spec:
   target: compose
-  compose: {files: [FILE], env: {STORE_PASSWORD: planted-secret}}
+  compose: {files: [FILE]}
   services:
     store: {at: {kv: "7000"}, ready: {tcp: kv}}
-    api: {at: {http: "8080"}, ready: {http: /ready}}
+    api: {at: {http: "8080"}, ready: {http: /ready}, secrets: [STORE_PASSWORD]}
     front: {at: {http: "8080"}, ready: {http: /ready}}
   edges:
     client -> front: {protocol: http, env: FRONT_URL}
@@ -51,6 +51,7 @@ var static = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	staticDir = dir
+	_ = exec.Command("docker", "image", "rm", "squall-test-foreign").Run() // of an earlier foreign, if there is one
 	for name, pkg := range map[string]string{"squall": "../../cmd/squall", "foreign": "./testdata/foreign"} {
 		cmd := exec.Command("go", "build", "-o", filepath.Join(dir, name), pkg)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -95,7 +96,10 @@ func composeConfig(dir, systemFile, program string, lease time.Duration) (Config
 	if len(problems) > 0 {
 		return Config{}, problems
 	}
-	return Config{System: sys, RunDir: filepath.Join(dir, "run"), StateDir: filepath.Join(dir, "state"), Self: []string{program}, Owner: "run", Lease: lease}, nil
+	return Config{
+		System: sys, RunDir: filepath.Join(dir, "run"), StateDir: filepath.Join(dir, "state"), Self: []string{program}, Owner: "run", Lease: lease,
+		Environ: append(os.Environ(), "STORE_PASSWORD=planted$secret"),
+	}, nil
 }
 
 // roleComposeRunner is a runner of a compose project: DIR SYSTEM SQUALL LEASE.
@@ -187,7 +191,12 @@ func TestComposeProject(t *testing.T) {
 			require.NoError(t, env.Down(t.Context()))
 			assert.Empty(t, dockerLeft(t, name))
 			assert.Equal(t, before, texts(t, dir), "the project is as it was")
-			assertNoSecret(t, filepath.Join(dir, "run"), "planted-secret")
+			assertNoSecret(t, filepath.Join(dir, "run"), "planted")
+			if file == "told.yml" {
+				log, err := os.ReadFile(filepath.Join(dir, "run", "logs", "api.log"))
+				require.NoError(t, err)
+				assert.Contains(t, string(log), "store: kv://user:[STORE_PASSWORD]@squall-proxy:", "it got the password, and told everybody")
+			}
 		})
 	}
 }

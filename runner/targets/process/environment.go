@@ -130,7 +130,7 @@ func (e *Environment) site() (site, error) {
 	id := notInID.ReplaceAllString(e.cfg.Owner, "-") + "-" + strings.ToLower(rand.Text()[:8])
 	at := site{
 		id: id, owner: e.cfg.Owner, folder: filepath.Join(environmentsDir(stateDir), id),
-		self: e.cfg.Self, inherit: inherited(e.cfg.Environ), needs: e.cfg.Needs, traces: e.cfg.Traces,
+		self: e.cfg.Self, inherit: inherited(e.cfg.Environ), environ: e.cfg.Environ, needs: e.cfg.Needs, traces: e.cfg.Traces,
 	}
 	if e.cfg.System.Spec.Target == spec.TargetProcess && at.anyNeeds(faults.NeedsMemory) {
 		parent, err := faults.FindMemoryCgroup()

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -156,6 +157,20 @@ func TestDownKillsWhatDoesNotFollow(t *testing.T) {
 	require.NoError(t, env.Down(t.Context()))
 	trail.requireGone(t)
 	assert.Contains(t, drain(env), "back stopped: signal killed")
+}
+
+func TestDownEndsCallersBeforeWhatTheyCall(t *testing.T) {
+	cfg := testConfig(t.TempDir(), longLease)
+	slow := cfg.System.Spec.Services["front"]
+	slow.Command[1] = "stubborn"
+	slow.Stop = spec.Duration(200 * time.Millisecond)
+	cfg.System.Spec.Services["front"] = slow
+	env := up(t, cfg)
+	require.NoError(t, env.Down(t.Context()))
+	said := drain(env)
+	first, last := slices.Index(said, "front stopped: signal killed"), slices.IndexFunc(said, func(s string) bool { return strings.HasPrefix(s, "back stopped") })
+	require.GreaterOrEqual(t, first, 0, said)
+	assert.Greater(t, last, first, "back answers as long as front may ask: %s", said)
 }
 
 func TestDownWithoutPatience(t *testing.T) {

@@ -34,6 +34,7 @@ type keeper struct {
 // service is one entry of the keeper.
 type service struct {
 	launch launch
+	calls  bool // it is the caller of an edge
 	log    *logFile
 	ending atomic.Bool // set under mu
 	holds  holds
@@ -62,10 +63,11 @@ func newKeeper(bp *blueprint, logs string, changed func(map[string]faults.Proces
 	if bp.Disk != nil {
 		k.disk, k.volumes = disk.NewClient(bp.DiskURL), bp.Volumes
 	}
+	callers := bp.callers()
 	for _, l := range slices.Concat(bp.Services, bp.own()) {
-		s := &service{launch: l, memory: memoryGroup{MemoryCgroup: faults.MemoryCgroup{Dir: l.Cgroup, Unified: bp.Unified}}}
+		s := &service{launch: l, calls: callers[l.Name], memory: memoryGroup{MemoryCgroup: faults.MemoryCgroup{Dir: l.Cgroup, Unified: bp.Unified}}}
 		var err, clockErr error
-		s.log, err = openLog(filepath.Join(logs, l.Name+".log"), logLimit)
+		s.log, err = openLog(filepath.Join(logs, l.Name+".log"), logLimit, l.hidden()...)
 		s.clock, clockErr = newClock(l.Clock)
 		if err := errors.Join(err, clockErr); err != nil {
 			_ = k.end(0) // nothing runs yet
@@ -255,8 +257,9 @@ func (k *keeper) tell(name string, pid int, event, detail string) {
 	k.events.publish(targets.Event{At: time.Now(), Service: name, PID: pid, Event: event, Detail: detail})
 }
 
-// end ends all services at once, and our own processes after them. Each has its
-// own time to follow, at most patience. It is called once.
+// end ends the services, those that only answer after those that call: nobody's
+// last work needs a database or a broker that has ended already. Our own processes
+// end last. Each has its own time to follow, at most patience. It is called once.
 func (k *keeper) end(patience time.Duration) error {
 	k.expiring()
 	for _, s := range k.services {
@@ -267,18 +270,13 @@ func (k *keeper) end(patience time.Duration) error {
 	for _, s := range k.services {
 		s.holds.drop()
 	}
-	var all sync.WaitGroup
 	failed := make(chan error, len(k.services))
-	for name, s := range k.services {
-		if name != proxyName && name != diskName {
+	for _, wave := range k.waves() {
+		var all sync.WaitGroup
+		for _, s := range wave {
 			all.Go(func() { failed <- s.end(patience) })
 		}
-	}
-	all.Wait()
-	for _, name := range []string{proxyName, diskName} {
-		if s, ok := k.services[name]; ok {
-			failed <- s.end(patience)
-		}
+		all.Wait()
 	}
 	close(failed)
 	var errs []error
@@ -295,6 +293,23 @@ func (k *keeper) end(patience time.Duration) error {
 	}
 	k.events.close()
 	return nil
+}
+
+// waves are the services in the order in which they end.
+func (k *keeper) waves() (waves [4][]*service) {
+	for name, s := range k.services {
+		i := 1
+		switch {
+		case name == proxyName:
+			i = 2
+		case name == diskName:
+			i = 3
+		case s.calls:
+			i = 0
+		}
+		waves[i] = append(waves[i], s)
+	}
+	return waves
 }
 
 func (s *service) end(patience time.Duration) error {

@@ -5,20 +5,25 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"sync"
 )
 
 const (
 	logLimit = 20 << 20 // bytes a log file may reach; one older file is kept
+	maxLine  = 1 << 20  // bytes of a line that secrets are looked for in
 	tailSize = 8 << 10  // bytes read from the end for the last lines
 )
 
 // logFile takes the output of a service and bounds it: a full file becomes
 // PATH.1, what was there before is given up, and a notice says so. Writes
 // never fail, so that a full disk does not look like a fault of the service.
+// Secrets are left out: then whole lines are written, as one may come in parts.
 type logFile struct {
 	path  string
 	limit int64
+	hide  *strings.Replacer // nil: there are no secrets
+	part  []byte            // of a line that has not ended, where there are
 
 	mu   sync.Mutex
 	file *os.File
@@ -26,8 +31,13 @@ type logFile struct {
 	lost error // first error of writing
 }
 
-func openLog(path string, limit int64) (*logFile, error) {
+// openLog opens a log that leaves secrets out: each value is followed by what is
+// written in its place.
+func openLog(path string, limit int64, hidden ...string) (*logFile, error) {
 	l := &logFile{path: path, limit: limit}
+	if len(hidden) > 0 {
+		l.hide = strings.NewReplacer(hidden...)
+	}
 	if err := l.open(os.O_APPEND); err != nil {
 		return nil, err
 	}
@@ -52,6 +62,22 @@ func (l *logFile) open(flag int) error {
 func (l *logFile) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.hide == nil {
+		l.put(p)
+		return len(p), nil
+	}
+	l.part = append(l.part, p...)
+	if whole := bytes.LastIndexByte(l.part, '\n') + 1; whole > 0 || len(l.part) > maxLine {
+		if whole == 0 {
+			whole = len(l.part)
+		}
+		l.put([]byte(l.hide.Replace(string(l.part[:whole]))))
+		l.part = append(l.part[:0], l.part[whole:]...)
+	}
+	return len(p), nil
+}
+
+func (l *logFile) put(p []byte) {
 	if l.lost == nil && l.size+int64(len(p)) > l.limit && l.size > 0 {
 		l.lost = l.rotate()
 	}
@@ -60,7 +86,6 @@ func (l *logFile) Write(p []byte) (int, error) {
 		n, l.lost = l.file.Write(p)
 		l.size += int64(n)
 	}
-	return len(p), nil
 }
 
 func (l *logFile) rotate() error {
@@ -81,6 +106,9 @@ func (l *logFile) rotate() error {
 func (l *logFile) close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if len(l.part) > 0 {
+		l.put([]byte(l.hide.Replace(string(l.part))))
+	}
 	_ = l.file.Close()
 	return l.lost
 }

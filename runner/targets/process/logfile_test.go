@@ -39,6 +39,21 @@ func TestLogIsBounded(t *testing.T) {
 	assert.Equal(t, m+1, n, "nothing lost between the two files")
 }
 
+// A secret is left out also where it comes in parts, or last.
+func TestLogLeavesSecretsOut(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "orders.log")
+	l, err := openLog(path, 1000, launch{Env: []string{"A=planted", "B=other", "PATH=/bin"}, Secrets: []string{"A", "B"}}.hidden()...)
+	require.NoError(t, err)
+	for _, part := range []string{"is pla", "nted, /bin\nand ", "other\n", "planted"} {
+		_, err := l.Write([]byte(part))
+		require.NoError(t, err)
+	}
+	require.NoError(t, l.close())
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	assert.Equal(t, "is [A], /bin\nand [B]\n[A]", string(text))
+}
+
 func TestLogThatCannotBeWrittenDoesNotStopTheService(t *testing.T) {
 	l, err := openLog(filepath.Join(t.TempDir(), "orders.log"), 1000)
 	require.NoError(t, err)

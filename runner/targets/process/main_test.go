@@ -20,8 +20,7 @@ import (
 	"go.uber.org/goleak"
 
 	"squall/faults"
-	"squall/faults/disk"
-	"squall/faults/proxy"
+	"squall/runner/roletest"
 	"squall/scenarios/spec"
 )
 
@@ -32,8 +31,8 @@ func TestMain(m *testing.M) {
 		"supervise": func([]string) error {
 			return Supervise(context.Background(), SuperviseConfig{In: os.Stdin, Out: os.Stdout})
 		},
-		"proxy":          roleProxy,
-		"disk":           roleDisk,
+		"proxy":          roletest.Proxy,
+		"disk":           roletest.Disk,
 		"serve":          roleServe,
 		"work":           roleWork,
 		"crash":          roleCrash,
@@ -47,44 +46,10 @@ func TestMain(m *testing.M) {
 		"knows":          roleKnows,
 		"compose-runner": roleComposeRunner,
 	}
-	if len(os.Args) > 1 {
-		if role, ok := roles[os.Args[1]]; ok {
-			code := 0
-			if err := role(os.Args[2:]); err != nil {
-				fmt.Fprintln(os.Stderr, err)
-				code = 1
-			}
-			syscall.Exit(code) // os.Exit sleeps for a second under the race detector
-		}
-	}
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+	roletest.Main(m, roles, goleak.Cleanup(func(code int) {
 		os.RemoveAll(staticDir)
 		os.Exit(code)
 	}))
-}
-
-func roleProxy(args []string) error { // --listen ADDR
-	l, err := net.Listen("tcp", args[1])
-	if err != nil {
-		return err
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer stop()
-	return proxy.NewServer(proxy.Options{}).Serve(ctx, l)
-}
-
-func roleDisk(args []string) error { // --listen ADDR VOLUME...
-	l, err := net.Listen("tcp", args[1])
-	if err != nil {
-		return err
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer stop()
-	volumes, err := disk.ParseVolumes(args[2:])
-	if err != nil {
-		return err
-	}
-	return disk.Serve(ctx, l, volumes)
 }
 
 // roleMute is a supervisor that makes everything and then does not greet.

@@ -20,9 +20,13 @@ func main() {
 	case "store":
 		err = store()
 	case "api":
+		// As careless programs do.
+		fmt.Println("store:", os.Getenv("STORE_URL"), "password:", os.Getenv("STORE_PASSWORD"))
 		err = serve(func() (string, error) {
 			address := os.Getenv("STORE_URL")
-			_, address, _ = strings.Cut(address, "@")
+			if _, after, login := strings.Cut(address, "@"); login {
+				address = after
+			}
 			address, _, _ = strings.Cut(cmp.Or(address, "store:7000"), "/")
 			return ask(address)
 		})
@@ -41,11 +45,11 @@ func main() {
 }
 
 func store() error {
-	l, err := net.Listen("tcp", ":7000")
+	l, err := net.Listen("tcp", cmp.Or(os.Getenv("LISTEN"), ":7000"))
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile("/data/started", []byte("x"), 0o644); err != nil {
+	if err := os.WriteFile(cmp.Or(os.Getenv("DATA"), "/data")+"/started", []byte("x"), 0o644); err != nil {
 		return err
 	}
 	for {
@@ -72,7 +76,7 @@ func serve(do func() (string, error)) error {
 		}
 		io.WriteString(w, text)
 	})
-	return http.ListenAndServe(":8080", nil)
+	return http.ListenAndServe(cmp.Or(os.Getenv("LISTEN"), ":8080"), nil)
 }
 
 func ask(address string) (string, error) {
