@@ -109,14 +109,19 @@ func Run(ctx context.Context, p Process) int {
 	return exit.code
 }
 
-// complain prints an error; problems in files with their excerpt.
+// complain prints an error; problems in files with their excerpt, or a line of JSON each.
 func (a *app) complain(err error) {
 	var ps spec.Problems
-	if errors.As(err, &ps) {
+	switch {
+	case !errors.As(err, &ps):
+		fmt.Fprintf(a.Stderr, "squall: %v\n", err)
+	case a.output == "json":
+		for _, p := range ps {
+			writeJSONLine(a.Stdout, p)
+		}
+	default:
 		ps.Format(a.Stderr, os.ReadFile)
-		return
 	}
-	fmt.Fprintf(a.Stderr, "squall: %v\n", err)
 }
 
 type app struct {
@@ -136,14 +141,20 @@ SLOs and resilience mechanisms, and leaves nothing broken.
   squall explain net-latency      reference of a fault or check kind`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usage("unknown command %q\nsee: squall --help", args[0])
+		Version:       versions()["squall"],
+		Args: func(root *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
 			}
-			return nil
+			var names []string
+			for _, c := range root.Commands() {
+				names = append(names, c.Name())
+			}
+			return usage("unknown command %q%s\nsee: squall --help", args[0], meant(args[0], names))
 		},
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
+	root.SetVersionTemplate(fmt.Sprintf("squall {{.Version}} (%s, %s)\n", versions()["go"], versions()["os"]))
 	root.PersistentFlags().StringVar(&a.output, "output", "auto", "auto, tty, plain or json")
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usage("%v\nsee: %s --help", err, c.CommandPath())
@@ -155,16 +166,26 @@ SLOs and resilience mechanisms, and leaves nothing broken.
 		}
 		return usage("--output %q: want auto, tty, plain or json", a.output)
 	}
-	root.AddCommand(
-		a.gamedayCmd(),
-		a.runCmd(), a.validateCmd(), a.lintCmd(), a.planCmd(), a.proveCmd(), a.reportCmd(), a.judgeCmd(), a.compareCmd(), a.historyCmd(), a.exportCmd(),
-		a.initCmd(), a.newCmd(), a.importCmd(),
-		a.upCmd(), a.downCmd(), a.healCmd(), a.listCmd(), a.schemaCmd(), a.explainCmd(),
-		a.doctorCmd(), a.proxyCmd(), a.watchdogCmd(), a.superviseCmd(), a.diskCmd(),
-	)
-	for _, c := range root.Commands() {
-		c.Args = usageArgs(c.Args)
+	cobra.EnableCommandSorting = false // what is used first comes first
+	for _, g := range []struct {
+		title    string
+		commands []*cobra.Command
+	}{
+		{"Write scenarios:", []*cobra.Command{a.initCmd(), a.newCmd(), a.importCmd(), a.validateCmd(), a.lintCmd(), a.planCmd()}},
+		{"Run and judge:", []*cobra.Command{a.runCmd(), a.proveCmd(), a.judgeCmd()}},
+		{"Read results:", []*cobra.Command{a.reportCmd(), a.compareCmd(), a.historyCmd(), a.exportCmd()}},
+		{"Systems:", []*cobra.Command{a.upCmd(), a.downCmd(), a.healCmd(), a.doctorCmd(), a.proxyCmd(), a.watchdogCmd(), a.superviseCmd(), a.diskCmd()}},
+		{"Game days:", []*cobra.Command{a.gamedayCmd()}},
+		{"Look up:", []*cobra.Command{a.explainCmd(), a.listCmd(), a.schemaCmd(), a.completionCmd()}},
+	} {
+		root.AddGroup(&cobra.Group{ID: g.title, Title: g.title})
+		for _, c := range g.commands {
+			c.GroupID, c.Args = g.title, usageArgs(c.Args)
+			root.AddCommand(c)
+		}
 	}
+	root.SetHelpCommandGroupID("Look up:")
+	complete(root)
 	return root
 }
 
@@ -175,10 +196,18 @@ func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 			check = cobra.NoArgs
 		}
 		if err := check(c, args); err != nil {
-			return usage("%s: %v\nsee: %s --help", c.Name(), err, c.CommandPath())
+			return usage("%s: %v\nusage: %s\nsee: %s --help", c.Name(), err, c.UseLine(), c.CommandPath())
 		}
 		return nil
 	}
+}
+
+// meant is a hint for a word that is none of those known.
+func meant(word string, known []string) string {
+	if s := spec.Suggest(word, known); s != "" {
+		return fmt.Sprintf(" (did you mean %q?)", s)
+	}
+	return ""
 }
 
 // colour reports whether output may carry colour.

@@ -158,21 +158,21 @@ func schemaOf(kind string) ([]byte, error) {
 	if kind == "Verdict" {
 		return reports.VerdictSchema()
 	}
-	return spec.Schema(kind, faultParams(), checkParams())
+	return spec.Schema(kind, faultKinds(), checkKinds())
 }
 
-func faultParams() map[string]any {
-	out := map[string]any{}
+func faultKinds() map[string]spec.KindDoc {
+	out := map[string]spec.KindDoc{}
 	for name, k := range faults.Builtin() {
-		out[name] = k.Params
+		out[name] = spec.KindDoc{Summary: k.Summary, Params: k.Params}
 	}
 	return out
 }
 
-func checkParams() map[string]any {
-	out := map[string]any{}
+func checkKinds() map[string]spec.KindDoc {
+	out := map[string]spec.KindDoc{}
 	for _, k := range verdict.Builtin() {
-		out[k.Name] = k.Params
+		out[k.Name] = spec.KindDoc{Summary: k.Summary, Params: k.Params}
 	}
 	return out
 }
@@ -186,38 +186,44 @@ func (a *app) explainCmd() *cobra.Command {
 			if args[0] == "all" {
 				return reference(a.Stdout)
 			}
-			names := []string{"scenario", "system", "gameday"}
-			switch args[0] {
-			case "scenario":
-				return explainFile(a.Stdout, spec.Scenario{})
-			case "system":
-				return explainFile(a.Stdout, spec.System{})
-			case "gameday":
-				return explainFile(a.Stdout, spec.GameDay{})
-			}
-			for _, name := range faults.Builtin().Names() {
-				if names = append(names, name); name == args[0] {
-					k := faults.Builtin()[name]
-					return explain(a.Stdout, name, "fault, needs a "+string(k.Needs), k.Summary, k.Doc, k.Params)
+			var names []string
+			for _, s := range subjects() {
+				if names = append(names, s.name); s.name == args[0] {
+					return s.print(a.Stdout)
 				}
 			}
-			for _, k := range verdict.Builtin() {
-				if names = append(names, k.Name); k.Name == args[0] {
-					return explain(a.Stdout, k.Name, "check", k.Summary, k.Doc, k.Params)
-				}
-			}
-			for _, r := range lint.Rules() {
-				if names = append(names, r.Name); r.Name == args[0] {
-					return explain(a.Stdout, r.Name, "rule of squall lint", r.Summary, r.Doc, nil)
-				}
-			}
-			hint := ""
-			if s := spec.Suggest(args[0], names); s != "" {
-				hint = fmt.Sprintf(" (did you mean %q?)", s)
-			}
-			return usage("explain: no fault, check, rule or file kind %q%s", args[0], hint)
+			return usage("explain: no fault, check, rule or file kind %q%s", args[0], meant(args[0], names))
 		},
 	}
+}
+
+// subject is something that can be explained.
+type subject struct {
+	name, summary string
+	print         func(io.Writer) error
+}
+
+func subjects() (out []subject) {
+	file := func(name, summary string, root any) {
+		out = append(out, subject{name, summary, func(w io.Writer) error { return explainFile(w, root) }})
+	}
+	kind := func(name, what, summary, doc string, params any) {
+		out = append(out, subject{name, summary, func(w io.Writer) error { return explain(w, name, what, summary, doc, params) }})
+	}
+	file("scenario", "Every key of a scenario file.", spec.Scenario{})
+	file("system", "Every key of a system file.", spec.System{})
+	file("gameday", "Every key of a game day file.", spec.GameDay{})
+	for _, name := range faults.Builtin().Names() {
+		k := faults.Builtin()[name]
+		kind(name, "fault, needs a "+string(k.Needs), k.Summary, k.Doc, k.Params)
+	}
+	for _, k := range verdict.Builtin() {
+		kind(k.Name, "check", k.Summary, k.Doc, k.Params)
+	}
+	for _, r := range lint.Rules() {
+		kind(r.Name, "rule of squall lint", r.Summary, r.Doc, nil)
+	}
+	return out
 }
 
 func explain(w io.Writer, name, what, summary, doc string, params any) error {

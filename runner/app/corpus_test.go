@@ -43,6 +43,15 @@ func TestBadAcrossFiles(t *testing.T) {
 	}
 }
 
+// Mistakes of a game day, of its scenarios and its system file, all at once.
+func TestBadGameDay(t *testing.T) {
+	t.Chdir("testdata/bad/gameday")
+	code, stdout, got := command(t, "gameday", "plan", "all-wrong.yaml")
+	assert.Equal(t, app.ExitUsage, code)
+	assert.Empty(t, stdout)
+	golden(t, "all-wrong.txt", got)
+}
+
 // golden compares with a file, or writes it with -update.
 func golden(t *testing.T, file, got string) {
 	t.Helper()

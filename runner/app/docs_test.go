@@ -2,8 +2,10 @@ package app_test
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -109,6 +111,70 @@ func TestCommandsOfTheDocs(t *testing.T) {
 	assert.Greater(t, ran, 15)
 }
 
+// The page of the game day, as far as it goes without a system: a key and an
+// approver are added as it says, the day is planned, refused, approved. What acts on
+// a day that goes on is known by name and flags; TestE2EPlaybook goes through one.
+func TestGameDayPage(t *testing.T) {
+	if _, err := exec.LookPath("ssh-keygen"); err != nil {
+		t.Skip("there is no ssh-keygen")
+	}
+	repo, err := filepath.Abs("../..")
+	require.NoError(t, err)
+	steps := blocks(t, "../../docs/gameday.md", "sh")
+	t.Chdir(t.TempDir())
+	for _, folder := range []string{"sample-system", "scenarios"} {
+		require.NoError(t, os.CopyFS(folder, os.DirFS(filepath.Join(repo, folder))))
+	}
+	out, err := exec.Command("bash", "-ec", steps[0]).CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	var known []string
+	for _, line := range strings.Split(strings.Join(steps[1:], "\n"), "\n") {
+		line, remark, _ := strings.Cut(line, "  # ")
+		words := strings.Split(strings.TrimSpace(line), " ")
+		switch {
+		case words[0] != "bin/squall":
+		case strings.Contains(remark, "refused: nobody has approved it"):
+			code, _, said := command(t, words[1:]...)
+			require.NotEqual(t, app.ExitPass, code)
+			require.Contains(t, said, "it needs 1 of ana to approve, nobody has")
+		case words[2] == "plan" || words[2] == "approve":
+			code, _, said := command(t, words[1:]...)
+			require.Equal(t, app.ExitPass, code, "%s\n%s", line, said)
+		default:
+			known = append(known, words[2])
+			requireKnown(t, words[1:])
+		}
+	}
+	assert.Equal(t, []string{"run", "run", "go", "detected", "ack", "did", "note", "action", "mitigated", "verify", "replay"}, known)
+}
+
+// requireKnown requires that there is a command with all the flags of a line.
+func requireKnown(t *testing.T, words []string) {
+	t.Helper()
+	code, help, said := command(t, append(slices.Clone(words), "--help")...)
+	require.Equal(t, app.ExitPass, code, "%v\n%s", words, said)
+	name := "squall " + words[0]
+	if words[0] == "gameday" && len(words) > 1 && !strings.HasPrefix(words[1], "-") {
+		name += " " + words[1]
+	}
+	require.Contains(t, help, name, "%v", words)
+}
+
+// Commands that are named within a sentence exist, with their flags.
+func TestCommandsNamedInText(t *testing.T) {
+	named := regexp.MustCompile("`(?:bin/)?squall ([a-z][^`]*)`")
+	seen := 0
+	for _, page := range append(pages(t), "../../README.md", "../../ARCHITECTURE.md", "../../sample-system/README.md", "../../scenarios/README.md") {
+		text, err := os.ReadFile(page)
+		require.NoError(t, err)
+		for _, m := range named.FindAllStringSubmatch(fence.ReplaceAllString(string(text), ""), -1) {
+			seen++
+			requireKnown(t, strings.Fields(m[1]))
+		}
+	}
+	assert.Greater(t, seen, 40)
+}
+
 const snippetHead = `apiVersion: squall/v1
 kind: Scenario
 metadata: {name: snippet}
@@ -129,6 +195,9 @@ func TestSnippetsOfTheDocs(t *testing.T) {
 	checked := 0
 	for _, page := range pages(t) {
 		for i, snippet := range blocks(t, page, "yaml") {
+			if strings.HasPrefix(snippet, "apiVersion:") {
+				continue // a whole file, with a test of its own
+			}
 			system, script, slo := repo+"/sample-system/system.yaml", repo+"/scenarios/load/journeys.js", "checkout-success"
 			if filepath.Base(page) == "tutorial.md" {
 				system, script, slo = project+"/squall/system.yaml", project+"/squall/load/requests.js", "requests"

@@ -50,7 +50,7 @@ func (a *app) doctorCmd() *cobra.Command {
 			}
 			for _, d := range found {
 				sick = sick || !d.ok && !d.spare
-				fmt.Fprintf(a.Stdout, "%-4s  %-14s %s\n", d.mark(), d.what, d.says)
+				a.printDiagnosis(d)
 			}
 			if sick {
 				return exitError{code: ExitError}
@@ -60,6 +60,14 @@ func (a *app) doctorCmd() *cobra.Command {
 	}
 	c.Flags().StringVar(&system, "system", "", "system file: also look at its edges, credentials, clocks and permissions, changing nothing")
 	return c
+}
+
+func (a *app) printDiagnosis(d diagnosis) {
+	if a.output == "json" {
+		writeJSONLine(a.Stdout, map[string]any{"what": d.what, "ok": d.ok, "needed": !d.spare, "says": d.says})
+		return
+	}
+	fmt.Fprintf(a.Stdout, "%-4s  %-14s %s\n", d.mark(), d.what, d.says)
 }
 
 func (a *app) diagnose() []diagnosis {

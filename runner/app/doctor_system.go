@@ -6,13 +6,9 @@ import (
 	"maps"
 	"net"
 	"net/http"
-	"os"
 	"slices"
-	"strings"
 	"time"
 
-	"squall/runner/metrics"
-	"squall/runner/targets/compose"
 	"squall/runner/targets/process"
 	"squall/scenarios/spec"
 )
@@ -35,10 +31,13 @@ func (a *app) diagnoseFile(ctx context.Context, file string) ([]diagnosis, error
 	for _, missing := range process.Missing(sys, []string{"PATH=" + a.Env("PATH")}) {
 		found = append(found, diagnosis{what: "program", says: missing})
 	}
+	if sys.Spec.Target == spec.TargetCompose || sys.Spec.Target == spec.TargetContainers {
+		found = append(found, diagnoseDocker(ctx))
+	}
 	if sys.Spec.Target == spec.TargetCompose {
 		found = append(found, diagnoseCompose(ctx, sys)...)
 	}
-	if !ours(sys) {
+	if !sys.Started() {
 		for _, f := range a.remote(sys, "doctor", "").Check(ctx) {
 			d := diagnosis{what: f.What, ok: f.Err == nil, says: f.Says}
 			if f.Err != nil {
@@ -47,74 +46,8 @@ func (a *app) diagnoseFile(ctx context.Context, file string) ([]diagnosis, error
 			found = append(found, d)
 		}
 	}
-	if sys.Spec.Prometheus != nil {
-		found = append(found, a.diagnosePrometheus(ctx, sys.Spec.Prometheus))
-	}
+	found = append(found, a.diagnoseLogins(ctx, sys)...)
 	return append(found, diagnoseAddresses(ctx, sys)...), nil
-}
-
-// diagnosePrometheus asks for the series once; none at all is a wrong selector.
-func (a *app) diagnosePrometheus(ctx context.Context, p *spec.Prometheus) diagnosis {
-	ctx, cancel := context.WithTimeout(ctx, lookWithin)
-	defer cancel()
-	n, err := metrics.Federation(p.URL, p.Match, a.Env(p.TokenEnv)).Look(ctx)
-	if err != nil {
-		return diagnosis{what: "prometheus", says: err.Error()}
-	}
-	return diagnosis{what: "prometheus", ok: n > 0, says: fmt.Sprintf("%s has %d series of %s", p.URL, n, strings.Join(p.Match, " "))}
-}
-
-// diagnoseSecrets tells which variables with credentials are not set; of those
-// that are, nothing.
-func (a *app) diagnoseSecrets(sys *spec.System) (found []diagnosis) {
-	names := map[string]string{}
-	for name, svc := range sys.Spec.Services {
-		if svc.Database != nil && svc.Database.PasswordEnv != "" {
-			names[svc.Database.PasswordEnv] = "the database of " + name
-		}
-		if svc.Hooks != nil {
-			for _, v := range svc.Hooks.Env {
-				names[v] = "the hooks of " + name
-			}
-		}
-	}
-	for _, e := range sys.Spec.Edges {
-		if e.Through != nil && e.Through.TokenEnv != "" {
-			names[e.Through.TokenEnv] = "the proxy of " + e.Name()
-		}
-	}
-	if p := sys.Spec.Prometheus; p != nil && p.TokenEnv != "" {
-		names[p.TokenEnv] = "the Prometheus server"
-	}
-	if w := sys.Spec.Watchdog; w != nil {
-		names[w.TokenEnv] = "the watchdog"
-	}
-	for _, name := range slices.Sorted(maps.Keys(names)) {
-		d := diagnosis{what: "credential", ok: a.Env(name) != "", says: name + " is set, for " + names[name]}
-		if !d.ok {
-			d.says = name + " is not set: it is for " + names[name]
-		}
-		found = append(found, d)
-	}
-	return found
-}
-
-func diagnoseCompose(ctx context.Context, sys *spec.System) []diagnosis {
-	tool, err := compose.FindTool(ctx, os.Environ())
-	if err != nil {
-		return []diagnosis{{what: "compose", says: err.Error()}}
-	}
-	found := []diagnosis{{what: "compose", ok: true, says: strings.Join(tool, " ")}}
-	file, err := compose.Read(ctx, tool, os.Environ(), sys)
-	if err != nil {
-		return append(found, diagnosis{what: "project", says: err.Error()})
-	}
-	for _, name := range slices.Sorted(maps.Keys(sys.Spec.Services)) {
-		if inside := sys.ContainerOf(name); !slices.Contains(file.Names(), inside) {
-			found = append(found, diagnosis{what: "service " + name, says: "the compose project has no service " + inside})
-		}
-	}
-	return append(found, diagnosis{what: "project", ok: true, says: strings.Join(file.Names(), ", ")})
 }
 
 // diagnoseAddresses dials every port of services that are somewhere else, and

@@ -1,7 +1,6 @@
 package app
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -62,25 +61,24 @@ type dayInput struct {
 // be nil, or fit for telling what is different.
 func readDay(file, systemFile string, made time.Time, seed uint64) (*dayInput, spec.Problems) {
 	day, problems := spec.LoadGameDay(file)
-	if day == nil || len(problems) > 0 {
+	if day == nil {
 		return nil, problems
 	}
-	at := spec.Pos{File: file, Line: 1, Col: 1}
-	systemFile = cmp.Or(systemFile, beside(file, day.Spec.System))
-	sys, problems := loadSystem(systemFile, day.Spec.Switches)
-	if sys == nil {
+	script := ""
+	if l := day.Spec.Load; l != nil && l.Script != "" {
+		script = beside(file, l.Script)
+		problems = append(problems, fileMissing(day.Src.At("spec", "load", "script"), "script", script)...)
+	}
+	systemFile, more := systemOf(file, systemFile, day.Spec.System, day.Src)
+	if problems = append(problems, more...); systemFile == "" {
 		return nil, problems
 	}
-	in := &dayInput{subs: map[string]*input{}}
-	script := file // there is none: the day itself stands for it among the inputs
-	if day.Spec.Load != nil {
-		script = beside(file, day.Spec.Load.Script)
+	sys, more := loadSystem(systemFile, day.Spec.Switches)
+	if problems = append(problems, more...); sys == nil {
+		return nil, problems
 	}
-	in.files = inputFiles(file, systemFile, script, sys)
-	sums, err := checksums(in.files)
-	if err != nil {
-		return nil, append(problems, spec.Problem{Pos: at, Msg: err.Error()})
-	}
+	in := &dayInput{files: inputFiles(file, systemFile, script, sys), subs: map[string]*input{}}
+	sums, problems := checksums(file, in.files, problems)
 	given := map[string]gameday.Given{}
 	for _, s := range day.Spec.Steps {
 		if s.Scenario == "" {
@@ -105,21 +103,19 @@ func readDay(file, systemFile string, made time.Time, seed uint64) (*dayInput, s
 // readSub reads a scenario that is a step, for the day's system.
 func readSub(file, systemFile string, sys *spec.System) (*input, spec.Problems) {
 	sc, problems := spec.Load(file)
-	if sc == nil || len(problems) > 0 {
+	if sc == nil {
 		return nil, problems
 	}
-	at := spec.Problem{Pos: spec.Pos{File: file, Line: 1, Col: 1}}
-	in := &input{scenario: sc, system: sys, files: inputFiles(file, systemFile, beside(file, sc.Spec.Load.Script), sys)}
-	var err error
-	if in.sums, err = checksums(in.files); err != nil {
-		at.Msg = err.Error()
-		return nil, spec.Problems{at}
+	script := scriptOf(sc)
+	if script != "" {
+		problems = append(problems, fileMissing(sc.Src.At("spec", "load", "script"), "script", script)...)
 	}
+	in := &input{scenario: sc, system: sys, files: inputFiles(file, systemFile, script, sys)}
+	in.sums, problems = checksums(file, in.files, problems)
 	if judge, ps := verdict.NewJudge(sc, sys); len(ps) == 0 && judge.NeedsSpans() {
-		at.Msg = "it asks for traces, which are not collected on a game day"
-		return nil, spec.Problems{at}
+		problems = append(problems, spec.Problem{Pos: spec.Pos{File: file, Line: 1, Col: 1}, Msg: "it asks for traces, which are not collected on a game day"})
 	}
-	return in, nil
+	return in, problems
 }
 
 func (a *app) gamedayPlanCmd() *cobra.Command {

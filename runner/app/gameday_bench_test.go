@@ -3,6 +3,7 @@ package app_test
 import (
 	"context"
 	"crypto/ed25519"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -21,6 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/crypto/ssh"
 
+	"squall/runner/gameday"
 	"squall/runner/inject"
 	"squall/runner/record"
 )
@@ -141,6 +143,8 @@ type dayBench struct {
 	env        []string          // of every command, beside our own
 	keys       map[string]string // public, by name
 	healed     func() bool       // what the fault broke works, or is gone as a whole
+	stock      string            // API of somebody else's Toxiproxy server; remote only
+	leave      func()            // ends the system's own traffic; remote only
 }
 
 // places are where a day runs: on a system that squall starts, and on one that
@@ -195,6 +199,15 @@ func (b *dayBench) day(guardrail, fault string) {
 func (b *dayBench) write(name, text string) {
 	b.t.Helper()
 	require.NoError(b.t, os.WriteFile(filepath.Join(b.dir, name), []byte(text), 0o600))
+}
+
+// edit replaces a text of a file, once.
+func (b *dayBench) edit(name, old, text string) {
+	b.t.Helper()
+	data, err := os.ReadFile(filepath.Join(b.dir, name))
+	require.NoError(b.t, err)
+	require.Contains(b.t, string(data), old)
+	b.write(name, strings.Replace(string(data), old, text, 1))
 }
 
 func (b *dayBench) command(args ...string) *exec.Cmd {
@@ -340,6 +353,15 @@ func (g *going) saved() *record.Run {
 	run, err := record.Open(g.runDir())
 	require.NoError(g.t, err)
 	return run
+}
+
+// report is what the day has written of itself.
+func (g *going) report() (r gameday.Report) {
+	g.t.Helper()
+	data, err := os.ReadFile(filepath.Join(g.runDir(), "gameday.json"))
+	require.NoError(g.t, err)
+	require.NoError(g.t, json.Unmarshal(data, &r))
+	return r
 }
 
 // nothingLeft: no fault, no folder of an environment, no day.

@@ -3,7 +3,6 @@
 package app_test
 
 import (
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,7 +13,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"squall/runner/app"
-	"squall/runner/gameday"
 	"squall/runner/record"
 )
 
@@ -91,14 +89,6 @@ func (b *dayBench) playbook(name string, flags ...string) {
 	b.must("gameday", "verify", g.runDir())
 }
 
-func (g *going) report() (r gameday.Report) {
-	g.t.Helper()
-	data, err := os.ReadFile(filepath.Join(g.runDir(), "gameday.json"))
-	require.NoError(g.t, err)
-	require.NoError(g.t, json.Unmarshal(data, &r))
-	return r
-}
-
 // A scenario that is a step is judged as ever, in a run directory of its own; that
 // it fails is a finding, and the day goes on. The day's guardrails are its own.
 func TestE2EScenariosOfADay(t *testing.T) {
@@ -137,19 +127,57 @@ func TestE2EScenariosOfADay(t *testing.T) {
 	})
 }
 
+// A scenario may have several faults at once. When a person stops the day, the
+// newest is undone first, and all are gone within a second.
+func TestE2EGameDayUndoesNewestFirst(t *testing.T) {
+	promised(t, time.Second, func() time.Duration { return undoneNewestFirst(t) })
+}
+
+func undoneNewestFirst(t *testing.T) time.Duration {
+	b := scenarioDay(t, keptGuardrail, "{id: two, scenario: slow.yaml}")
+	b.edit("slow.yaml", "fault: 5s", "fault: 60s")
+	b.edit("slow.yaml", "  steady:\n", "    - {id: stuck, kind: proc-pause, on: back, at: 1s}\n  steady:\n")
+	b.must("gameday", "plan", "day.yaml", "--seed", "1")
+	b.must("gameday", "approve", "small-day.plan.json", "--key", "ana.key")
+	b.must("gameday", "approve", "small-day.plan.json", "--key", "ben.key") // all of back is a high risk
+	g := b.start()
+	sub := filepath.Join(b.dir, "out", "gameday", "*", "steps", "two")
+	inSub := func(id string, state record.FaultState) (at time.Time, ok bool) {
+		dirs, err := filepath.Glob(sub)
+		require.NoError(t, err)
+		if len(dirs) == 0 {
+			return at, false
+		}
+		run, err := record.Open(dirs[0])
+		if err != nil {
+			return at, false // it is only just being made
+		}
+		since, ok := until(run, id, state)
+		return run.Time(since), ok
+	}
+	require.Eventually(t, func() bool {
+		_, slow := inSub("slow", record.FaultBiting)
+		_, stuck := inSub("stuck", record.FaultBiting)
+		return slow && stuck
+	}, time.Minute, 20*time.Millisecond, "both bite")
+	g.says("abort", "--as", "ben")
+	run := g.ends(app.ExitAborted)
+	g.nothingLeft()
+	newest, ok := inSub("stuck", record.FaultGone)
+	require.True(t, ok)
+	older, ok := inSub("slow", record.FaultReverted)
+	require.True(t, ok)
+	assert.False(t, older.Before(newest), "the older one waits until the newest is gone")
+	gone, ok := inSub("slow", record.FaultGone)
+	require.True(t, ok)
+	return gone.Sub(run.Time(run.Marks[len(run.Marks)-1].T))
+}
+
 // scenarioDay is the small system with customers, and a day of these steps.
 func scenarioDay(t *testing.T, guardrail string, steps ...string) *dayBench {
 	t.Helper()
 	b := newDayBench(t, guardrail)
-	edit := func(file, old, text string) {
-		t.Helper()
-		data, err := os.ReadFile(filepath.Join(b.dir, file))
-		require.NoError(t, err)
-		before, _, found := strings.Cut(string(data), old)
-		require.True(t, found, old)
-		b.write(file, before+text+strings.TrimPrefix(string(data), before+old))
-	}
-	edit("system.yaml", "  edges:\n", "  edges:\n    client -> front: {protocol: http, env: API_URL}\n")
+	b.edit("system.yaml", "  edges:\n", "  edges:\n    client -> front: {protocol: http, env: API_URL}\n")
 	day, err := os.ReadFile(filepath.Join(b.dir, "day.yaml"))
 	require.NoError(t, err)
 	head, _, found := strings.Cut(string(day), "  playbooks:\n")

@@ -9,9 +9,11 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"io"
+	"io/fs"
 	"math/big"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -129,6 +131,11 @@ func TestGameDayForOthers(t *testing.T) {
 	assert.Equal(t, http.StatusOK, ask("POST", page+"/command", acts, note))
 	assert.Equal(t, http.StatusBadRequest, ask("GET", "http://day.example:"+at[1]+"/day", acts, ""), "without TLS it says nothing")
 
+	login, err := client.Post(page+"/login", "application/json", strings.NewReader(`{"token":"`+looks+`"}`))
+	require.NoError(t, err)
+	defer login.Body.Close()
+	assert.Contains(t, login.Header.Get("Set-Cookie"), "; Secure", "a session is for TLS only")
+
 	for name, certs := range map[string]*tls.Config{
 		"a certificate that nobody vouches for": {ServerName: "day.example"},
 		"a name that it is not for":             {ServerName: "other.example", RootCAs: pool},
@@ -155,6 +162,15 @@ func TestGameDayForOthers(t *testing.T) {
 	assert.Contains(t, run.End.Error, "by cleo: enough")
 	require.NotEmpty(t, run.Notes)
 	assert.Equal(t, "cleo", run.Notes[0].Author)
+	require.NoError(t, filepath.WalkDir(g.runDir(), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		assert.NotContains(t, string(data), acts, path)
+		assert.NotContains(t, string(data), looks, path)
+		return err
+	}))
 }
 
 // certificate writes cert.pem and key.pem for a name, and returns what vouches for it.

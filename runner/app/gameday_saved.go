@@ -132,11 +132,7 @@ func (a *app) replay(ctx context.Context, dir string, pace float64) error {
 		return err
 	}
 	defer feed.Close()
-	sys, problems := loadSystem(filepath.Join(dir, "input", filepath.FromSlash(run.Header.System)), choices(run.Header.Switches))
-	if len(problems) > 0 {
-		return exitError{code: ExitUsage, err: problems}
-	}
-	events := live.New(folder, live.Options{Scenario: day.Watched(false), System: sys})
+	events := live.NewEntries(folder)
 	defer events.Close()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -225,6 +221,7 @@ type dayPage struct {
 	Plan    *gameday.Plan `json:"plan,omitempty"`
 	Spec    daySpec       `json:"spec"`
 	Command string        `json:"heal,omitempty"` // undoes everything by hand
+	Dir     string        `json:"dir,omitempty"`  // of the run
 }
 
 // daySpec is the part of a day's file that people look at.
@@ -273,7 +270,7 @@ func pageOf(day *spec.GameDay) daySpec {
 }
 
 func (d *dayRun) page() dayPage {
-	return dayPage{Name: d.plan.Day, Title: d.plan.Title, Dry: d.f.dryRun, Hash: d.plan.Hash(), Plan: d.plan, Spec: pageOf(d.in.Day), Command: d.healCommand()}
+	return dayPage{Name: d.plan.Day, Title: d.plan.Title, Dry: d.f.dryRun, Hash: d.plan.Hash(), Plan: d.plan, Spec: pageOf(d.in.Day), Command: d.healCommand(), Dir: d.dir}
 }
 
 func (d *dayRun) pageFiles() map[string]func() ([]byte, string, error) { return dayFiles(d.dir) }

@@ -201,10 +201,10 @@ var keyCommands = map[byte]string{
 	'a': gameday.Abort, 'g': gameday.Go, 'd': gameday.Detected, 'k': gameday.Acknowledged, 'm': gameday.Mitigated,
 }
 
-const keyHelp = "keys  g go on · d detected · k acknowledged · m mitigated · 1-9 playbook step done · a abort; notes: squall gameday note TEXT"
+const keyHelp = "keys  g go on · d detected · k acknowledged · m mitigated · 1-9 playbook step done · a abort"
 
 // keys listens to single keys where the terminal is a person's.
-func (d *dayRun) keys() (stop func()) {
+func (d *dayRun) keys(terminal *terminal) (stop func()) {
 	in, ok := d.Stdin.(*os.File)
 	if !ok || !d.TTY || d.output == "json" {
 		return func() {}
@@ -213,7 +213,6 @@ func (d *dayRun) keys() (stop func()) {
 	if err != nil {
 		return func() {}
 	}
-	fmt.Fprintln(d.Stdout, keyHelp)
 	go func() { // ends with the process: a read from a terminal cannot be taken back
 		buf := make([]byte, 1)
 		for {
@@ -228,7 +227,7 @@ func (d *dayRun) keys() (stop func()) {
 				continue
 			}
 			if err := d.desk.Say(c); err != nil {
-				fmt.Fprintf(d.Stdout, "         %v\n", err)
+				terminal.say("          " + err.Error())
 			}
 		}
 	}()

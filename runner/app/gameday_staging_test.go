@@ -20,6 +20,7 @@ import (
 
 	"squall/faults/proxy"
 	"squall/runner/app"
+	"squall/runner/record"
 	"squall/runner/targets/ports"
 )
 
@@ -68,7 +69,7 @@ func newHookBench(t *testing.T, guardrail string) *dayBench {
 func newStagingBench(t *testing.T, guardrail string) *dayBench {
 	t.Helper()
 	b := emptyDayBench(t)
-	b.env = []string{"STAGING_PROXY=secret-of-staging"}
+	b.env = []string{"STAGING_PROXY=planted$ecret-of-staging"}
 	b.write("back-runs", "running 1\n")
 	none := func() string { return "" }
 	back := httptest.NewServer((&node{next: none, down: b.backIs("dead\n")}).handler())
@@ -79,14 +80,15 @@ func newStagingBench(t *testing.T, guardrail string) *dayBench {
 	stock := toxiproxyServer(t)
 	toBack = "http://" + proxyOn(t, stock, "", "back", "front -> back", back)
 	squall := b.squallProxy()
-	toFront = "http://" + proxyOn(t, squall, "secret-of-staging", "front", "driver -> front", front)
+	toFront = "http://" + proxyOn(t, squall, "planted$ecret-of-staging", "front", "driver -> front", front)
 	d := &node{next: func() string { return toFront }}
 	driver := httptest.NewServer(d.handler())
 	t.Cleanup(driver.Close)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() { defer close(ended); d.drive(ctx) }()
-	t.Cleanup(func() { cancel(); <-ended })
+	b.stock, b.leave = stock, func() { cancel(); <-ended }
+	t.Cleanup(b.leave)
 
 	b.system(strings.ReplaceAll(stagingSystem, "UNDO", "echo running 2 > FILE"), "DRIVER", driver.Listener.Addr().String(), "FRONT", front.Listener.Addr().String(), "BACK", back.Listener.Addr().String(),
 		"FILE", filepath.Join(b.dir, "back-runs"), "SQUALL", squall, "STOCK", stock)
@@ -143,11 +145,7 @@ func proxyOn(t *testing.T, api, token, name, edge string, upstream *httptest.Ser
 // place: in the terminal, in the report and by heal, until it is done.
 func TestGameDayShoutsWhatItCannotHeal(t *testing.T) {
 	b := newHookBench(t, keptGuardrail)
-	system, err := os.ReadFile(filepath.Join(b.dir, "system.yaml"))
-	require.NoError(t, err)
-	broken := strings.Replace(string(system), `undo: [sh, -c, "echo`, `undo: [sh, -c, "test -e repaired || { echo no quota >&2; exit 1; }; echo`, 1)
-	require.NotEqual(t, string(system), broken)
-	b.write("system.yaml", broken)
+	b.edit("system.yaml", `undo: [sh, -c, "echo`, `undo: [sh, -c, "test -e repaired || { echo no quota >&2; exit 1; }; echo`)
 	b.approved()
 	g := b.start()
 	g.says("go", "--as", "ana")
@@ -155,6 +153,18 @@ func TestGameDayShoutsWhatItCannotHeal(t *testing.T) {
 	g.says("mitigated", "--as", "ben")
 	run := g.ends(app.ExitDirty)
 	require.NotEmpty(t, run.End.Dirty)
+	failed := 0
+	for _, f := range run.Faults {
+		if f.State == record.FaultFailed {
+			failed++
+		}
+	}
+	assert.Equal(t, 1, failed, "it is told once, however often it was tried")
+	reasons := 0
+	for _, h := range g.report().Timeline {
+		reasons += strings.Count(h.Text, "no quota; by hand")
+	}
+	assert.Equal(t, 1, reasons, "and its reason stands once on the timeline")
 
 	said := g.said()
 	assert.Contains(t, said, "!!! NOT HEALED. This is still broken:\n!!!   fault away: proc-kill on back\n")

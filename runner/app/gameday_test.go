@@ -2,8 +2,8 @@ package app_test
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -13,9 +13,10 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/agent"
 
 	"squall/runner/app"
-	"squall/runner/gameday"
 	"squall/runner/record"
 )
 
@@ -42,10 +43,7 @@ func TestGameDay(t *testing.T) {
 			assert.Equal(t, record.EndDone, run.End.Reason)
 			assert.Empty(t, run.Gaps)
 
-			var r gameday.Report
-			data, err := os.ReadFile(filepath.Join(g.runDir(), "gameday.json"))
-			require.NoError(t, err)
-			require.NoError(t, json.Unmarshal(data, &r))
+			r := g.report()
 			require.Len(t, r.Steps, 2)
 			x := r.Steps[1].Reaction
 			require.NotNil(t, x)
@@ -81,6 +79,37 @@ func TestGameDay(t *testing.T) {
 			assert.Contains(t, out, fmt.Sprintf("run.ndjson:%d: entry %d was edited", at, at-1))
 		})
 	}
+}
+
+// People see a signal go once the fault is gone; it is told once that it was seen.
+func TestGameDayShowsSignalsGo(t *testing.T) {
+	b := newDayBench(t, keptGuardrail)
+	b.edit("day.yaml", "until: person, playbook: errors}\n", "until: person, playbook: errors}\n    - {id: calm, wait: Is it calm?}\n")
+	b.approved()
+	g := b.start()
+	g.says("go", "--as", "ana")
+	g.signals(time.Minute)
+	g.says("mitigated", "--as", "ben")
+	require.Eventually(t, func() bool {
+		run := g.saved()
+		gone, ok := until(run, "away", record.FaultGone)
+		last := record.WatchEvent{}
+		for _, w := range run.Watches {
+			if w.ID == "failing" {
+				last = w
+			}
+		}
+		return ok && last.T > gone && last.State == "kept"
+	}, 30*time.Second, 50*time.Millisecond)
+	g.says("go", "--as", "ana")
+	run := g.ends(app.ExitPass)
+	seen := 0
+	for _, m := range run.Marks {
+		if m.What == "signal" {
+			seen++
+		}
+	}
+	assert.Equal(t, 1, seen)
 }
 
 // In a rehearsal all is real but the faults: nobody suffers, and the undo is done.
@@ -150,4 +179,78 @@ func TestGameDayRefused(t *testing.T) {
 			assert.NoDirExists(t, filepath.Join(b.dir, "out"), "nothing was begun")
 		})
 	}
+}
+
+// A plan is run in its time only, and where what it needs is there.
+func TestGameDayNotNow(t *testing.T) {
+	for name, tt := range map[string]struct{ old, text, want string }{
+		"outside the window": {"  freeze: FREEZE\n", "  window: {from: \"2026-01-01T00:00:00Z\", to: \"2026-01-02T00:00:00Z\"}\n", "outside the window 2026-01-01T00:00:00Z to 2026-01-02T00:00:00Z UTC"},
+		"expired":            {"  freeze: FREEZE\n", "  expires: 1s\n", "the plan expired at "},
+		"no k6":              {"  freeze: FREEZE\n", "  load: {script: load.js, arrival: 1/s}\n", "preflight: "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newDayBench(t, keptGuardrail)
+			b.env = []string{"SQUALL_K6=", "XDG_CACHE_HOME=" + b.dir, "PATH=" + b.dir}
+			b.write("load.js", "export default function () {}")
+			b.edit("day.yaml", tt.old, tt.text)
+			b.must("gameday", "plan", "day.yaml", "--seed", "1")
+			out := ""
+			require.Eventually(t, func() bool {
+				code := 0
+				out, code = b.run("gameday", "run", "small-day.plan.json")
+				return code == app.ExitError && strings.Contains(out, tt.want)
+			}, 20*time.Second, 100*time.Millisecond, "%s", &out)
+			assert.NoDirExists(t, filepath.Join(b.dir, "out"), "nothing was begun")
+		})
+	}
+}
+
+// Where a target is not what the system file says, the day ends before anything is done.
+func TestGameDayFindsNoTarget(t *testing.T) {
+	b := newStagingBench(t, keptGuardrail)
+	b.edit("system.yaml", "proxy: back}", "proxy: bakc}")
+	b.approved()
+	g := b.start()
+	run := g.ends(app.ExitError)
+	g.nothingLeft()
+	assert.Contains(t, run.End.Error, "bakc")
+	assert.Empty(t, run.Faults)
+	assert.Empty(t, run.Steps)
+}
+
+// An approver's key may stay in the SSH agent; the agent's other keys are of no use.
+func TestGameDayApprovedByAgent(t *testing.T) {
+	b := newDayBench(t, keptGuardrail)
+	b.must("gameday", "plan", "day.yaml", "--seed", "1")
+	keys := agent.NewKeyring()
+	socket := filepath.Join(t.TempDir(), "agent")
+	l, err := net.Listen("unix", socket)
+	require.NoError(t, err)
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() { _ = agent.ServeAgent(keys, c) }()
+		}
+	}()
+	b.env = []string{"SSH_AUTH_SOCK=" + socket}
+	add := func(who string) {
+		data, err := os.ReadFile(filepath.Join(b.dir, who+".key"))
+		require.NoError(t, err)
+		key, err := ssh.ParseRawPrivateKey(data)
+		require.NoError(t, err)
+		require.NoError(t, keys.Add(agent.AddedKey{PrivateKey: key}))
+	}
+	add("eve")
+	out, code := b.run("gameday", "approve", "small-day.plan.json")
+	assert.Equal(t, app.ExitUsage, code)
+	assert.Contains(t, out, "the SSH agent has no key of ana, ben")
+	add("ben")
+	assert.Contains(t, b.must("gameday", "approve", "small-day.plan.json"), "approved by ben: small-day.plan.json.ben.sig")
+	b.write("FREEZE", "")
+	out, _ = b.run("gameday", "run", "small-day.plan.json")
+	assert.NotContains(t, out, "to approve")
 }

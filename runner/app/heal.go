@@ -66,6 +66,21 @@ func (a *app) healRun(ctx context.Context, run inject.DeadRun, say func(string))
 	return nil
 }
 
+// settle closes the journal of a runner that died, once a watchdog on this machine
+// has reverted what stood in its copy: nothing is left, so no other run need wait
+// for heal. A runner that only hangs keeps its journal.
+func (a *app) settle(ctx context.Context, owner string, say func(string)) error {
+	dead, err := inject.DeadRuns(a.stateDir())
+	for _, run := range dead {
+		if ownerOf(run.Dir) == owner {
+			err = errors.Join(err, a.healRun(ctx, run, say))
+		} else {
+			err = errors.Join(err, run.Release())
+		}
+	}
+	return err
+}
+
 // endEnvironments ends what a dead run's supervisor may still hold: without its
 // runner it would end by itself within the lease, but healing does not wait.
 func (a *app) endEnvironments(ctx context.Context, owner string) error {

@@ -29,6 +29,7 @@ var mayImport = map[string][]string{
 	"runner/targets/process": {"runner/targets/docker", "runner/targets/compose", "runner/targets/ports", "faults", "faults/proxy", "faults/disk", "scenarios/spec", "runner/targets"},
 	"runner/targets/docker":  {"faults"},
 	"runner/targets/remote":  {"faults", "faults/proxy", "scenarios/spec", "runner/targets", "runner/targets/docker"},
+	"runner/roletest":        {"faults/proxy", "faults/disk"},
 	"runner/squalltest":      {"faults/proxy", "runner/targets/docker", "runner/targets/ports", "runner/verdict"},
 	"runner/watchdog":        {"runner/inject"},
 	"runner/inject":          {"faults", "runner/record"},

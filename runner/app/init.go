@@ -14,7 +14,6 @@ import (
 
 	"squall/runner/scaffold"
 	"squall/runner/targets/compose"
-	"squall/scenarios/spec"
 )
 
 func (a *app) initCmd() *cobra.Command {
@@ -76,22 +75,22 @@ func (a *app) describe(p *scaffold.Project, dir string, files, services, calls [
 			return err
 		}
 	} else if len(services) == 0 {
-		services, calls, ready = a.ask()
+		a.ask(p)
 	}
 	for _, text := range services {
-		s, err := scaffold.ParseService(text)
-		if err != nil {
+		if err := p.AddService(text); err != nil {
 			return usage("init: %v", err)
 		}
-		s.Ready = ready
-		p.Services = append(p.Services, s)
 	}
 	for _, text := range calls {
-		c, err := scaffold.ParseCall(text)
-		if err != nil {
+		if err := p.AddCall(text); err != nil {
 			return usage("init: %v", err)
 		}
-		p.Calls = append(p.Calls, c)
+	}
+	if len(services) > 0 {
+		if err := p.SetReady(ready); err != nil {
+			return usage("init: %v", err)
+		}
 	}
 	var err error
 	p.Schemas, err = schemas()
@@ -159,25 +158,45 @@ func systemName(folder string) string {
 	return name
 }
 
-// ask asks a person, line by line.
-func (a *app) ask() (services, calls []string, ready string) {
+// ask asks a person, line by line. What cannot be meant is refused at once, and
+// may be written again.
+func (a *app) ask(p *scaffold.Project) {
 	in := bufio.NewScanner(a.Stdin)
-	lines := func(question string) (out []string) {
+	answer := func() (line string, more bool) {
+		fmt.Fprint(a.Stdout, "> ")
+		more = in.Scan()
+		return strings.TrimSpace(in.Text()), more
+	}
+	// several takes lines up to an empty one, which does not end what lacks one.
+	several := func(question string, take func(string) error, enough func() bool) {
 		fmt.Fprintln(a.Stdout, question)
 		for {
-			fmt.Fprint(a.Stdout, "> ")
-			if !in.Scan() || strings.TrimSpace(in.Text()) == "" {
-				return out
+			line, more := answer()
+			switch {
+			case !more || line == "" && enough():
+				return
+			case line == "":
+				fmt.Fprintf(a.Stdout, "  there must be %s\n", p.Lacks())
+			default:
+				if err := take(line); err != nil {
+					fmt.Fprintf(a.Stdout, "  %v\n", err)
+				}
 			}
-			out = append(out, strings.TrimSpace(in.Text()))
 		}
 	}
-	services = lines("Services and how they are started, one a line, an empty line to end:\n  web=./web --listen ${self.http}")
-	calls = lines("Who calls whom, and the variable that tells the caller where; client is the load:\n  client -> web=WEB_URL")
-	if paths := lines("Path that a service answers with 2xx once it is ready (empty: none):"); len(paths) > 0 {
-		ready = paths[0]
+	several("Services and how they are started, one a line, an empty line to end:\n  web=./web --listen ${self.http}", p.AddService,
+		func() bool { return len(p.Services) > 0 })
+	several("Who calls whom, and the variable that tells the caller where; client is the load:\n  client -> web=WEB_URL", p.AddCall,
+		func() bool { return p.Lacks() == "" })
+	fmt.Fprintln(a.Stdout, "Path that every service answers with 2xx once it is ready (empty: none):")
+	for {
+		path, more := answer()
+		err := p.SetReady(path)
+		if !more || err == nil {
+			return
+		}
+		fmt.Fprintf(a.Stdout, "  %v\n", err)
 	}
-	return services, calls, ready
 }
 
 // begin writes the project and says what to do next.
@@ -199,7 +218,7 @@ func (a *app) begin(p scaffold.Project, dir string) error {
 func schemas() (map[string][]byte, error) {
 	out := map[string][]byte{}
 	for file, kind := range map[string]string{"scenario.json": "Scenario", "system.json": "System", "gameday.json": "GameDay"} {
-		text, err := spec.Schema(kind, faultParams(), checkParams())
+		text, err := schemaOf(kind)
 		if err != nil {
 			return nil, err
 		}
@@ -220,16 +239,6 @@ lines that only you can fill in say "yours". The template playbook makes a game 
 
   squall new breaker stock-slow --edge 'orders -> stock'`,
 		Args: cobra.ExactArgs(2),
-		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-			var names []string
-			for _, r := range scaffold.Rows() {
-				names = append(names, r.Name)
-			}
-			if len(args) > 0 {
-				names = nil
-			}
-			return names, cobra.ShellCompDirectiveNoFileComp
-		},
 		RunE: func(_ *cobra.Command, args []string) error {
 			row, err := scaffold.Find(args[0])
 			if err != nil {

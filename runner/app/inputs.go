@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -50,9 +51,14 @@ func (a *app) readInputs(args []string, c choice) ([]*input, error) {
 	}
 	var ins []*input
 	var all spec.Problems
-	names := map[string]string{}
+	names, tags := map[string]string{}, map[string]bool{}
 	for _, f := range files {
 		in, problems := readInput(f, c)
+		if in != nil {
+			for _, t := range in.scenario.Metadata.Tags {
+				tags[t] = true
+			}
+		}
 		if len(problems) > 0 && !slices.Contains(args, f) {
 			if own := c.fits(f); own != nil {
 				if own.tagged(c.tags) {
@@ -81,7 +87,8 @@ func (a *app) readInputs(args []string, c choice) ([]*input, error) {
 		return nil, usage("no scenario among %d files fits %s", len(files), c.system)
 	}
 	if len(ins) == 0 {
-		return nil, usage("no scenario with tag %s among %d files", strings.Join(c.tags, " or "), len(files))
+		return nil, usage("no scenario with tag %s among %d files: their tags are %s",
+			strings.Join(c.tags, " or "), len(files), strings.Join(slices.Sorted(maps.Keys(tags)), ", "))
 	}
 	return ins, nil
 }
@@ -137,6 +144,7 @@ func scenarioFiles(args []string) ([]string, error) {
 
 func scenariosBelow(root string) ([]string, error) {
 	var files []string
+	root = filepath.Clean(root) + string(filepath.Separator) // also where it is a link
 	err := filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -160,21 +168,13 @@ func readInput(file string, c choice) (*input, spec.Problems) {
 	if sc == nil {
 		return nil, problems
 	}
-	systemFile := c.system
-	if systemFile == "" && sc.Spec.System != "" {
-		systemFile = beside(file, sc.Spec.System)
-	}
-	if systemFile == "" {
-		return nil, problems
-	}
-	script := beside(file, sc.Spec.Load.Script)
-	if sc.Spec.Load.Script != "" {
+	script := scriptOf(sc)
+	if script != "" {
 		problems = append(problems, fileMissing(sc.Src.At("spec", "load", "script"), "script", script)...)
 	}
-	if c.system == "" {
-		if missing := fileMissing(sc.Src.At("spec", "system"), "system", systemFile); missing != nil {
-			return nil, append(problems, missing...)
-		}
+	systemFile, more := systemOf(file, c.system, sc.Spec.System, sc.Src)
+	if problems = append(problems, more...); systemFile == "" {
+		return nil, problems
 	}
 	sys, more := loadSystem(systemFile, append(slices.Clone(sc.Spec.Switches), choices(c.switches)...))
 	problems = append(problems, more...)
@@ -182,15 +182,40 @@ func readInput(file string, c choice) (*input, spec.Problems) {
 		return nil, problems
 	}
 	in := &input{scenario: sc, system: sys, files: inputFiles(file, systemFile, script, sys)}
-	sums, err := checksums(in.files)
-	if err != nil && len(problems) == 0 {
-		problems = append(problems, spec.Problem{Pos: spec.Pos{File: file, Line: 1, Col: 1}, Msg: err.Error()})
-	}
+	sums, problems := checksums(file, in.files, problems)
 	in.plan, more = plan.Compile(sc, sys, plan.Options{
 		Seed: c.seed, Defects: c.defects, Registry: faults.Builtin(), Inputs: sums, Here: c.here,
 	})
 	problems = append(problems, more...)
+	problems = append(problems, unused(sc, sys)...)
 	return in, append(problems, verdict.Check(sc, sys)...)
+}
+
+// unused is the mistake of leaving load out where squall starts the system: it
+// has no customers yet.
+func unused(sc *spec.Scenario, sys *spec.System) spec.Problems {
+	if !sys.Started() || !sc.Src.Get("spec", "load").IsZero() {
+		return nil
+	}
+	return spec.Problems{{Pos: sc.Src.At("spec"), Msg: fmt.Sprintf("missing required field \"load\" in spec: squall starts target %s itself, so nobody else uses it", sys.Spec.Target)}}
+}
+
+// systemOf is the system file of a file: what the command line chose, or what the
+// file names. One that is not there is taken for the file that it is a slip of, so
+// that other mistakes show as well; empty: nothing can be said without a system.
+func systemOf(file, chosen, named string, src spec.Node) (string, spec.Problems) {
+	if chosen != "" || named == "" { // decoding has told
+		return chosen, nil
+	}
+	path := beside(file, named)
+	missing := fileMissing(src.At("spec", "system"), "system", path)
+	switch {
+	case missing == nil:
+		return path, nil
+	case missing[0].Suggest == "":
+		return "", missing
+	}
+	return filepath.Join(filepath.Dir(path), missing[0].Suggest), missing
 }
 
 // fileMissing is the mistake of naming a file that cannot be read; file is its
@@ -240,11 +265,23 @@ func (in *input) judge() *verdict.Judge {
 	return j
 }
 
+// scriptOf is the path of a scenario's load script; empty where it has no load.
+func scriptOf(sc *spec.Scenario) string {
+	if !sc.Spec.Load.Given() {
+		return ""
+	}
+	return beside(sc.File, sc.Spec.Load.Script)
+}
+
 // inputFiles names every file that decides a run, as its run directory keeps it:
 // the same folders relative to each other, so that the copies still find one another.
+// The script is empty where there is no load.
 func inputFiles(scenario, system, script string, sys *spec.System) map[string]string {
 	files := map[string]string{}
 	for _, f := range slices.Concat([]string{scenario, system, script}, sys.SLOFiles, sys.AlertFiles) {
+		if f == "" {
+			continue
+		}
 		abs, err := filepath.Abs(f)
 		if err != nil {
 			abs = f
@@ -279,18 +316,19 @@ func within(parent, dir string) bool {
 	return err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator))
 }
 
-func checksums(files map[string]string) (map[string]string, error) {
+// checksums are those of the inputs of a file. One that cannot be read is a
+// problem, unless there are some already, which say why.
+func checksums(file string, inputs map[string]string, problems spec.Problems) (map[string]string, spec.Problems) {
 	sums := map[string]string{}
-	var errs []error
-	for name, f := range files {
+	for name, f := range inputs {
 		data, err := os.ReadFile(f)
-		if err != nil {
-			errs = append(errs, err)
-			continue
+		if err == nil {
+			sums[name] = checksum(data)
+		} else if len(problems) == 0 {
+			problems = append(problems, spec.Problem{Pos: spec.Pos{File: file, Line: 1, Col: 1}, Msg: err.Error()})
 		}
-		sums[name] = checksum(data)
 	}
-	return sums, errors.Join(errs...)
+	return sums, problems
 }
 
 func checksum(data []byte) string {
@@ -340,4 +378,4 @@ func (in *input) kept(file string) string {
 }
 
 // script is the path of the load script as the user has it.
-func (in *input) script() string { return beside(in.scenario.File, in.scenario.Spec.Load.Script) }
+func (in *input) script() string { return scriptOf(in.scenario) }

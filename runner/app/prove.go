@@ -191,6 +191,7 @@ func (p *proving) proof(only []string) (proof reports.Proof) {
 			proof.Unclaimed = append(proof.Unclaimed, d+" "+unclaimed[d])
 		}
 	}
+	proof.WorstFirst()
 	return proof
 }
 

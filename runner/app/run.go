@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -24,9 +25,11 @@ import (
 	"squall/runner/plan"
 	"squall/runner/record"
 	"squall/runner/targets"
+	"squall/runner/targets/docker"
 	"squall/runner/targets/process"
 	"squall/runner/trace"
 	"squall/runner/verdict"
+	"squall/scenarios/spec"
 )
 
 // lease is how long faults and environment outlive a runner that went silent.
@@ -118,7 +121,7 @@ func (a *app) run(ctx context.Context, args []string, f runFlags) error {
 	if f.junit != "" && len(outcomes) > 0 {
 		err = errors.Join(err, writeJUnit(f.junit, all))
 	}
-	err = errors.Join(err, a.tellGitHub(all))
+	err = errors.Join(err, a.tellCI(all, f.out))
 	return conclusion(suiteCode(outcomes), len(ins)*f.repeat-len(outcomes), err)
 }
 
@@ -131,9 +134,11 @@ func (a *app) runAll(ctx context.Context, ins []*input, f runFlags) (all []*outc
 	if err := a.refuseOpenJournals(); err != nil {
 		return nil, err
 	}
-	k6, err := a.findK6(f.k6)
-	if err != nil {
-		return nil, err
+	k6 := ""
+	if slices.ContainsFunc(ins, func(in *input) bool { return in.scenario.Spec.Load.Given() }) {
+		if k6, err = a.findK6(f.k6); err != nil {
+			return nil, err
+		}
 	}
 	pages, err := a.serveLive(f.live)
 	if err != nil {
@@ -225,24 +230,26 @@ func (r *oneRun) do(ctx context.Context) (*outcome, error) {
 	if err != nil {
 		return nil, errors.Join(err, release())
 	}
-	traces, endTraces, err := r.traces(w)
+	traces, endTraces, err := r.traces(ctx, w)
 	if err != nil {
 		return nil, errors.Join(err, journal.Close(), release())
 	}
 	env := r.environment(traces)
 	mirror(ctx, env, journal)
-	stopTerminal := r.follow(r.dir, r.name, r.in.scenario.Spec.Phases, r.alone)
+	terminal := r.follow(r.dir, r.name, func(run *record.Run, elapsed time.Duration, width int, colour bool) string {
+		return reports.View(run, r.in.scenario.Spec.Phases, elapsed, width, colour)
+	}, r.alone)
 	r.showLive(ctx)
 	end, runErr := engine.Run(ctx, engine.Config{
 		Plan: r.in.plan, Scenario: r.in.scenario, System: r.in.system, Judge: r.in.judge(),
 		Env: env, Record: w, Journal: journal, Registry: faults.Builtin(),
-		K6: r.k6, Script: filepath.Join(r.dir, "input", filepath.FromSlash(r.in.kept(r.in.script()))),
+		K6: r.k6, Script: r.script(),
 		Owner: r.owner(), Lease: lease, Traces: endTraces, Getenv: r.Env,
 		Heal: func(ctx context.Context) error {
 			return inject.Heal(ctx, filepath.Join(r.dir, "undo.ndjson"), faults.Builtin(), r.findTarget(ctx), func(string) {})
 		},
 	})
-	stopTerminal()
+	terminal.stop()
 	o, err := r.conclude(ctx)
 	if len(end.Dirty) > 0 {
 		o.code = ExitDirty // also where no report can say so
@@ -277,6 +284,11 @@ func (r *oneRun) header() record.Header {
 	}
 }
 
+// script is the load script as the run directory keeps it.
+func (r *oneRun) script() string {
+	return filepath.Join(r.dir, "input", filepath.FromSlash(r.in.kept(r.in.script())))
+}
+
 // rerun is the exact command that does this again.
 func (r *oneRun) rerun() string {
 	s := fmt.Sprintf("squall run --seed %d", r.in.plan.Seed)
@@ -302,11 +314,17 @@ func (r *oneRun) prepare() error {
 
 // traces starts the receiver of the system's traces, if a check wants them; it
 // returns its URL and what ends it.
-func (r *oneRun) traces(w *record.Writer) (url string, end func(context.Context) error, err error) {
+func (r *oneRun) traces(ctx context.Context, w *record.Writer) (url string, end func(context.Context) error, err error) {
 	if !r.in.judge().NeedsSpans() {
 		return "", nil, nil
 	}
-	receiver, err := trace.Listen(w)
+	host := "127.0.0.1"
+	if r.in.system.Spec.Target == spec.TargetCompose {
+		if host, err = docker.Gateway(ctx); err != nil {
+			return "", nil, err
+		}
+	}
+	receiver, err := trace.Listen(host, w)
 	if err != nil {
 		return "", nil, err
 	}
@@ -314,7 +332,7 @@ func (r *oneRun) traces(w *record.Writer) (url string, end func(context.Context)
 }
 
 func (r *oneRun) environment(traces string) targets.Environment {
-	if !ours(r.in.system) {
+	if !r.in.system.Started() {
 		return r.remote(r.in.system, r.owner(), r.dir)
 	}
 	return process.New(process.Config{

@@ -119,10 +119,24 @@ func TestInit(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, mine, kept)
 
-	for _, bad := range [][]string{{"--service", "front"}, {"--service", "a=./a", "--call", "a > b=B"}, {"--service", "a=./a"}, {"--service", "a=./a", "--ci", "travis"}} {
-		code, _, said := command(t, append([]string{"init", t.TempDir()}, bad...)...)
+	for want, bad := range map[string][]string{
+		`service "front": write NAME=PROGRAM`:                       {"--service", "front"},
+		`service "A": want a name of lower-case letters`:            {"--service", "A=./a ${self.http}"},
+		`call "a > b=B": write CALLER -> CALLEE`:                    {"--service", "a=./a ${self.http}", "--call", "a > b=B"},
+		`"a": nothing tells it where to listen: write ${self.http}`: {"--service", "a=./a", "--call", "client -> a=A_URL"},
+		`there is no service "as" (did you mean "a"?)`:              {"--service", "a=./a ${self.http}", "--call", "client -> as=A_URL"},
+		`want a path, such as /ready`:                               {"--service", "a=./a ${self.http}", "--call", "client -> a=A_URL", "--ready", "ready"},
+		`unknown value "htp"`:                                       {"--service", "a=./a ${self.http}", "--call", "client -> a=A_URL", "--call", "a -> a=B:htp"},
+		"it lacks a call that says where the load goes":             {"--service", "a=./a ${self.http}"},
+		`--ci "travis"`: {"--service", "a=./a", "--ci", "travis"},
+	} {
+		empty := t.TempDir()
+		code, _, said := command(t, append([]string{"init", empty}, bad...)...)
 		assert.Equal(t, app.ExitUsage, code, said)
-		assert.NotEmpty(t, said)
+		assert.Contains(t, said, want)
+		left, err := os.ReadDir(empty)
+		require.NoError(t, err)
+		assert.Empty(t, left, "nothing was written that the next try would keep")
 	}
 }
 
@@ -180,7 +194,7 @@ func TestPipelines(t *testing.T) {
 			continue
 		}
 		dir := t.TempDir()
-		code, _, said := command(t, "init", dir, "--ci", ci, "--service", "a=./a", "--call", "client -> a=A_URL")
+		code, _, said := command(t, "init", dir, "--ci", ci, "--service", "a=./a ${self.http}", "--call", "client -> a=A_URL")
 		require.Equal(t, app.ExitPass, code, said)
 		text, err := os.ReadFile(filepath.Join(dir, file))
 		require.NoError(t, err)

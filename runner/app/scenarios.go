@@ -121,6 +121,9 @@ func code(words ...string) string {
 }
 
 func arrival(l spec.LoadSpec) string {
+	if !l.Given() {
+		return "what the system has by itself"
+	}
 	rates := []string{l.Arrival.String()}
 	for _, s := range l.Stages {
 		rates = append(rates, s.Arrival.String())

@@ -70,6 +70,45 @@ func TestSchemasRefuseMistakesInAField(t *testing.T) {
 	}
 }
 
+// An editor has a sentence for every key.
+func TestSchemasExplainEveryKey(t *testing.T) {
+	for _, kind := range []string{"scenario", "system", "gameday"} {
+		src, err := os.ReadFile("../../scenarios/schema/" + kind + ".json")
+		require.NoError(t, err)
+		var root map[string]any
+		require.NoError(t, json.Unmarshal(src, &root))
+		defs, _ := root["$defs"].(map[string]any)
+		keys := 0
+		var visit func(path string, at any)
+		visit = func(path string, at any) {
+			if list, is := at.([]any); is {
+				for _, item := range list {
+					visit(path, item)
+				}
+			}
+			node, _ := at.(map[string]any)
+			properties, _ := node["properties"].(map[string]any)
+			for name, p := range properties {
+				keys++
+				property := p.(map[string]any)
+				if ref, is := property["$ref"].(string); is {
+					property = defs[strings.TrimPrefix(ref, "#/$defs/")].(map[string]any)
+				}
+				assert.NotEmpty(t, property["description"], "%s: %s.%s", kind, path, name)
+			}
+			for name, inner := range node {
+				switch name {
+				case "if", "then": // which parameters a kind has: their own definitions explain them
+				default:
+					visit(path+"."+name, inner)
+				}
+			}
+		}
+		visit("", root)
+		assert.Greater(t, keys, 100, kind)
+	}
+}
+
 // schemaOf is a committed schema, read as a draft; the one that it names itself if empty.
 func schemaOf(t *testing.T, kind, draft string) *jsonschema.Schema {
 	t.Helper()

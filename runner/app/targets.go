@@ -16,11 +16,6 @@ import (
 	"squall/scenarios/spec"
 )
 
-// ours reports whether squall starts the system itself.
-func ours(sys *spec.System) bool {
-	return sys.Spec.Target == spec.TargetProcess || sys.Spec.Target == spec.TargetCompose
-}
-
 // remote makes the environment of a system that is there already.
 func (a *app) remote(sys *spec.System, owner, dir string) *remote.Environment {
 	return remote.New(remote.Config{

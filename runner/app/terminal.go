@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -11,15 +12,17 @@ import (
 
 	"squall/reports"
 	"squall/runner/record"
-	"squall/scenarios/spec"
 )
 
 // lookAt is how often the terminal reads the record.
 const lookAt = 100 * time.Millisecond
 
-// follow prints the record as it grows until the returned function is called.
-func (a *app) follow(dir, name string, phases spec.Phases, alone bool) (stop func()) {
-	t := &terminal{app: a, dir: dir, name: name, phases: phases, done: make(chan struct{}), ended: make(chan struct{})}
+// picture draws the live view of a run that goes on.
+type picture func(run *record.Run, elapsed time.Duration, width int, colour bool) string
+
+// follow prints the record as it grows until stop is called.
+func (a *app) follow(dir, name string, draw picture, alone bool) *terminal {
+	t := &terminal{app: a, dir: dir, name: name, draw: draw, done: make(chan struct{}), ended: make(chan struct{})}
 	if !alone {
 		t.prefix = name + "  "
 	}
@@ -27,9 +30,20 @@ func (a *app) follow(dir, name string, phases spec.Phases, alone bool) (stop fun
 		t.watch = watch(screen)
 	}
 	go t.loop()
-	return func() {
-		close(t.done)
-		<-t.ended
+	return t
+}
+
+func (t *terminal) stop() {
+	close(t.done)
+	<-t.ended
+}
+
+// say prints a line above the live view, if there is one.
+func (t *terminal) say(line string) {
+	if t.watch != nil && t.watch.there() {
+		t.watch.program.Println(line)
+	} else {
+		fmt.Fprintln(t.Stdout, line)
 	}
 }
 
@@ -48,7 +62,7 @@ type terminal struct {
 	*app
 	dir, name   string
 	prefix      string
-	phases      spec.Phases
+	draw        picture
 	watch       *watcher // a live view below the events; nil: none
 	run         *record.Run
 	shown       int
@@ -85,7 +99,7 @@ func (t *terminal) show() {
 		t.entry(t.run.Entries[t.shown])
 	}
 	if t.watch != nil {
-		t.watch.show(reports.View(t.run, t.phases, time.Since(t.run.Header.Started), int(t.watch.width.Load()), t.colour()))
+		t.watch.show(t.draw(t.run, time.Since(t.run.Header.Started), int(t.watch.width.Load()), t.colour()))
 	}
 }
 
@@ -97,13 +111,8 @@ func (t *terminal) entry(e record.Entry) {
 		}{t.name, e})
 		return
 	}
-	line := reports.Event(e, t.colour())
-	switch {
-	case line == "":
-	case t.watch != nil:
-		t.watch.program.Println(t.prefix + line)
-	default:
-		fmt.Fprintln(t.Stdout, t.prefix+line)
+	if line := reports.Event(e, t.colour()); line != "" {
+		t.say(t.prefix + line)
 	}
 }
 
@@ -112,13 +121,18 @@ func (t *terminal) entry(e record.Entry) {
 type watcher struct {
 	program *tea.Program
 	width   atomic.Int64 // of the terminal
+	drawn   chan struct{}
 	ended   chan struct{}
 }
 
+// firstView is what the live view shows before there is a record.
+const firstView = "starting"
+
 func watch(out *os.File) *watcher {
-	w := &watcher{ended: make(chan struct{})}
+	w := &watcher{drawn: make(chan struct{}), ended: make(chan struct{})}
 	w.width.Store(80)
-	w.program = tea.NewProgram(view{width: &w.width}, tea.WithInput(nil), tea.WithOutput(unasked{out}), tea.WithoutSignalHandler(), tea.WithFPS(10))
+	first := sync.OnceFunc(func() { close(w.drawn) })
+	w.program = tea.NewProgram(view{text: firstView, width: &w.width}, tea.WithInput(nil), tea.WithOutput(unasked{out, first}), tea.WithoutSignalHandler(), tea.WithFPS(10))
 	go func() {
 		defer close(w.ended)
 		_, _ = w.program.Run() // without a view the run goes on all the same
@@ -127,6 +141,18 @@ func watch(out *os.File) *watcher {
 }
 
 func (w *watcher) show(text string) { w.program.Send(drawn(text)) }
+
+// there waits until the view is on the screen, or has ended. Lines that are put
+// above a view before its first picture wipe what else is on the screen: bubbletea
+// takes the view for as high as that.
+func (w *watcher) there() bool {
+	select {
+	case <-w.drawn:
+		return true
+	case <-w.ended:
+		return false
+	}
+}
 
 // end wipes the view and gives the terminal back.
 func (w *watcher) end() {
@@ -162,8 +188,11 @@ func (v view) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 func (v view) View() tea.View { return tea.NewView(v.text) }
 
 // unasked asks the terminal nothing: nobody reads its answers, which would be
-// typed into the user's shell.
-type unasked struct{ *os.File }
+// typed into the user's shell. It tells when the first picture is out.
+type unasked struct {
+	*os.File
+	first func()
+}
 
 var questions = [][]byte{[]byte("\x1b[?2026$p"), []byte("\x1b[?2027$p")}
 
@@ -174,6 +203,9 @@ func (u unasked) Write(b []byte) (int, error) {
 	}
 	if _, err := u.File.Write(asked); err != nil {
 		return 0, err
+	}
+	if bytes.Contains(b, []byte(firstView)) {
+		u.first()
 	}
 	return len(b), nil
 }

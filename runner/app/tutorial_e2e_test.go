@@ -19,12 +19,9 @@ import (
 // once the line that it names is changed.
 func TestE2ETutorial(t *testing.T) {
 	b := newBench(t)
-	program := exec.Command("go", "build", "-o", filepath.Join(b.dir, "bin", "tutorial"), "./docs/tutorial")
-	program.Dir = b.repo
-	out, err := program.CombinedOutput()
-	require.NoError(t, err, "%s", out)
-
-	assert.Equal(t, []int{app.ExitFail, app.ExitPass}, b.follow(blocks(t, "../../docs/tutorial.md", "sh")[:4]))
+	steps := blocks(t, "../../docs/tutorial.md", "sh")
+	b.begin(steps[0])
+	assert.Equal(t, []int{app.ExitFail, app.ExitPass}, b.follow(steps[1:5]))
 	b.nothingLeft()
 }
 
@@ -34,18 +31,26 @@ func TestE2EComposeProject(t *testing.T) {
 		t.Skip("there is no docker")
 	}
 	b := newBench(t)
-	for _, line := range []string{
-		"cp docs/tutorial/docker-compose.yml docs/tutorial/Dockerfile " + b.dir,
-		"CGO_ENABLED=0 go build -o " + b.dir + "/tutorial ./docs/tutorial",
-		"DOCKER_BUILDKIT=0 docker build -q -t squall-tutorial " + b.dir,
-	} {
-		sh := exec.Command("bash", "-c", line)
-		sh.Dir = b.repo
-		out, err := sh.CombinedOutput()
-		require.NoError(t, err, "%s\n%s", line, out)
-	}
-	assert.Equal(t, []int{app.ExitFail, app.ExitPass}, b.follow(blocks(t, "../../docs/how-to/compose.md", "sh")))
+	steps := blocks(t, "../../docs/how-to/compose.md", "sh")
+	b.begin(steps[0])
+	assert.Equal(t, []int{app.ExitFail, app.ExitPass}, b.follow(steps[1:]))
 	b.nothingLeft()
+}
+
+// begin does what a page says before its first command of squall, with an empty
+// home, and goes on where that ends. The caches of Go are kept.
+func (b *bench) begin(block string) {
+	b.t.Helper()
+	caches, err := exec.Command("go", "env", "GOCACHE", "GOMODCACHE").Output()
+	require.NoError(b.t, err)
+	cache, modules, _ := strings.Cut(strings.TrimSpace(string(caches)), "\n")
+	sh := exec.Command("bash", "-ec", block+"\npwd >~/.here")
+	sh.Env = append(os.Environ(), "HOME="+b.dir, "SQUALL="+b.repo, "GOCACHE="+cache, "GOMODCACHE="+modules, "DOCKER_BUILDKIT=0")
+	out, err := sh.CombinedOutput()
+	require.NoError(b.t, err, "%s\n%s", block, out)
+	here, err := os.ReadFile(filepath.Join(b.dir, ".here"))
+	require.NoError(b.t, err)
+	b.dir = strings.TrimSpace(string(here))
 }
 
 // follow does what the blocks of a page say, and returns how its runs ended.

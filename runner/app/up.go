@@ -42,7 +42,7 @@ func (a *app) up(ctx context.Context, file, out string, switches, defects []stri
 	if len(problems) > 0 {
 		return exitError{code: ExitUsage, err: problems}
 	}
-	if !ours(sys) {
+	if !sys.Started() {
 		return usage("up: target %s runs already; squall doctor --system %s says how it is", sys.Spec.Target, file)
 	}
 	if err := process.MakeStateDir(a.stateDir()); err != nil {

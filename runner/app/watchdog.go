@@ -62,8 +62,12 @@ func (a *app) watchdog(ctx context.Context, listen, token, dir string, beside bo
 	}
 	return watchdog.Serve(ctx, l, watchdog.Config{
 		Dir: dir, Token: token, Once: beside, Say: say,
-		Revert: func(ctx context.Context, journal string, say func(string)) error {
-			return inject.Heal(ctx, journal, faults.Builtin(), a.findTarget(ctx), say)
+		Revert: func(ctx context.Context, owner, journal string, say func(string)) error {
+			err := inject.Heal(ctx, journal, faults.Builtin(), a.findTarget(ctx), say)
+			if err != nil || !beside {
+				return err
+			}
+			return a.settle(ctx, owner, say)
 		},
 	})
 }

@@ -50,17 +50,21 @@ func (e *engine) act(ctx context.Context, a *plan.Action) error {
 	return errors.Join(failed, e.Record.Append(record.TypeStep, step))
 }
 
-// watches are the looks at the system that the assertions want in a phase.
+// watches are the looks at the system that the assertions want in a phase: from
+// when the faults that begin with it are in until those that end with it are to
+// be reverted. A look between would see either.
 type watches struct {
-	wg     sync.WaitGroup
-	cancel context.CancelFunc
-	abort  context.CancelFunc
+	wg    sync.WaitGroup
+	begun chan struct{}
+	begin func()             // the first faults are in
+	calm  context.CancelFunc // no more looks again and again
+	abort context.CancelFunc
 }
 
 // end ends the looks that come again and again. What is looked at once comes to
 // its end, unless the phase failed.
 func (w *watches) end(failed bool) {
-	w.cancel()
+	w.calm()
 	if failed {
 		w.abort()
 	}
@@ -68,19 +72,26 @@ func (w *watches) end(failed bool) {
 	w.abort()
 }
 
-func (e *engine) startWatches(ctx context.Context, phase string) *watches {
-	w := &watches{}
+func (e *engine) prepareWatches(ctx context.Context, phase string) *watches {
+	w := &watches{begun: make(chan struct{})}
+	w.begin = sync.OnceFunc(func() { close(w.begun) })
 	whole, abort := context.WithCancel(ctx)
 	again, cancel := context.WithCancel(whole)
-	w.cancel, w.abort = cancel, abort
+	w.calm, w.abort = cancel, abort
+	start := time.Now()
 	for _, l := range e.Judge.Looks() {
 		if !l.In(phase) {
 			continue
 		}
 		for _, t := range e.aim(l.Act) {
 			w.wg.Go(func() {
+				select {
+				case <-again.Done():
+					return
+				case <-w.begun:
+				}
 				if l.Every == 0 {
-					e.lookOnce(whole, again, l, t)
+					e.lookOnce(whole, again, start.Add(l.At), l, t)
 				} else {
 					e.lookAgain(again, l, t)
 				}
@@ -91,10 +102,10 @@ func (e *engine) startWatches(ctx context.Context, phase string) *watches {
 }
 
 // lookOnce looks at the planned instant, or not at all where the phase ends before.
-func (e *engine) lookOnce(ctx, phase context.Context, l verdict.Look, t aimed) {
+func (e *engine) lookOnce(ctx, phase context.Context, at time.Time, l verdict.Look, t aimed) {
 	select {
 	case <-phase.Done():
-	case <-time.After(l.At):
+	case <-time.After(time.Until(at)):
 		e.putProbe(ctx, l, t)
 	}
 }

@@ -1,7 +1,9 @@
 package engine
 
 import (
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -76,4 +78,42 @@ func TestStepFails(t *testing.T) {
 	run, err := record.Open(cfg.Record.Dir())
 	require.NoError(t, err)
 	assert.Equal(t, record.StepFailed, run.Steps[len(run.Steps)-1].State)
+}
+
+const brokenScenario = `apiVersion: squall/v1
+kind: Scenario
+metadata: {name: pool}
+spec:
+  hypothesis: Looks see the fault and nothing else.
+  system: system.yaml
+  load: {script: load.js, arrival: 20/s}
+  phases: {warmup: 100ms, baseline: 500ms, fault: 1s, recovery: 500ms}
+  faults:
+    - {id: broken, kind: http-error, on: client -> front, params: {status: 503}}
+  steady:
+    - {id: up, promql: 'min(up)', atLeast: 1, minSamples: 1}
+  expect:
+    - {id: refused, http: {edge: client -> front, path: /work, status: 503, every: 50ms}}
+`
+
+// Looks during a fault are made while it is in force: not in the moment before
+// it is in, and not while it is taken out.
+func TestLooksBeginWithTheFaultAndEndBeforeIt(t *testing.T) {
+	cfg := configOf(t, brokenScenario)
+	end, err := Run(t.Context(), cfg)
+	require.NoError(t, err)
+	require.Equal(t, record.EndDone, end.Reason, end.Error)
+	run, err := record.Open(cfg.Record.Dir())
+	require.NoError(t, err)
+	looks := slices.DeleteFunc(run.Probes, func(p record.ProbeEvent) bool { return p.Name != "refused" })
+	assert.Greater(t, len(looks), 5)
+	at := map[record.FaultState]time.Duration{}
+	for _, f := range run.Faults {
+		at[f.State] = f.T
+	}
+	for _, p := range looks {
+		assert.InDelta(t, 503, p.Value, 0)
+		assert.Greater(t, p.Asked(), at[record.FaultInjected])
+		assert.Less(t, p.T, at[record.FaultReverted])
+	}
 }

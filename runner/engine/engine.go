@@ -66,6 +66,7 @@ type engine struct {
 	gen      *load.Process
 	before   map[string]string
 	obs      observers
+	watches  *watches // of the phase
 	events   sync.WaitGroup
 	looks    *time.Ticker // at the record, one for all phases
 	asked    time.Time    // when the judge was last asked whether a phase may end
@@ -139,9 +140,9 @@ func (e *engine) phase(ctx context.Context, name string, do func(context.Context
 	if err := e.Record.Append(record.TypePhase, record.Phase{Name: name, Event: "start"}); err != nil {
 		return err
 	}
-	watches := e.startWatches(ctx, name)
+	e.watches = e.prepareWatches(ctx, name)
 	err := do(ctx, e.Plan.Phase(name))
-	watches.end(err != nil)
+	e.watches.end(err != nil)
 	return errors.Join(err, e.Record.Append(record.TypePhase, record.Phase{Name: name, Event: "end"}))
 }
 

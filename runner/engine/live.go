@@ -95,12 +95,10 @@ func (l *Live) Look() error {
 		return errors.New(who)
 	default:
 	}
-	if l.e.gen != nil {
-		select {
-		case <-l.e.gen.Done():
-			return fmt.Errorf("load ended: %w", l.e.gen.Err())
-		default:
-		}
+	select {
+	case <-l.e.loadEnded():
+		return fmt.Errorf("load ended: %w", l.e.gen.Err())
+	default:
 	}
 	return l.e.run.Refresh()
 }

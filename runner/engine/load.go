@@ -19,8 +19,12 @@ func (s sink) Scrape(x record.Scrape) error       { return s.w.Put(record.Metric
 func (s sink) Operation(x record.Operation) error { return s.w.Put(record.Ops, x) }
 func (s sink) Lost(n uint64)                      { s.w.Lost(record.Metrics, n) }
 
-// startLoad starts k6 and returns when its first data has arrived.
+// startLoad starts k6, if the scenario has load, and returns when its first data
+// has arrived.
 func (e *engine) startLoad(ctx context.Context) error {
+	if !e.Scenario.Spec.Load.Given() {
+		return nil
+	}
 	var stages []record.Stage
 	for _, s := range e.Plan.Load.Stages {
 		stages = append(stages, record.Stage{At: s.At, Arrival: s.PerSecond})
@@ -47,6 +51,14 @@ func (e *engine) startLoad(ctx context.Context) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+}
+
+// loadEnded is closed when the generator has ended; nil where none runs.
+func (e *engine) loadEnded() <-chan struct{} {
+	if e.gen == nil {
+		return nil
+	}
+	return e.gen.Done()
 }
 
 // stopLoad ends the generator, if one runs, and records how it ended.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -16,10 +15,8 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
-	"squall/faults/proxy"
 	"squall/runner/record"
+	"squall/runner/roletest"
 	"squall/runner/targets/process"
 )
 
@@ -30,31 +27,11 @@ func TestMain(m *testing.M) {
 		"supervise": func([]string) error {
 			return process.Supervise(context.Background(), process.SuperviseConfig{In: os.Stdin, Out: os.Stdout})
 		},
-		"proxy": roleProxy,
+		"proxy": roletest.Proxy,
 		"serve": roleServe,
 		"run":   roleGenerator,
 	}
-	if len(os.Args) > 1 {
-		if role, ok := roles[os.Args[1]]; ok {
-			code := 0
-			if err := role(os.Args[2:]); err != nil {
-				fmt.Fprintln(os.Stderr, err)
-				code = 1
-			}
-			syscall.Exit(code) // os.Exit sleeps for a second under the race detector
-		}
-	}
-	goleak.VerifyTestMain(m)
-}
-
-func roleProxy(args []string) error { // --listen ADDR
-	l, err := net.Listen("tcp", args[1])
-	if err != nil {
-		return err
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer stop()
-	return proxy.NewServer(proxy.Options{}).Serve(ctx, l)
+	roletest.Main(m, roles)
 }
 
 // roleServe is a service. Asked for /work it asks the services behind NEXT_URL,

@@ -42,13 +42,20 @@ func (e *engine) timeline(over func(context.Context) bool) func(context.Context,
 			if slices.ContainsFunc(steps[i:], func(s plan.Step) bool { return !s.Revert }) {
 				may = nil
 			}
+			if s.At > 0 || s.Action != nil {
+				e.watches.begin()
+			}
 			if err := reach(ctx, s.At, may); err != nil {
 				return err
+			}
+			if s.Revert && (ended || s.At >= ph.Longest) {
+				e.watches.calm()
 			}
 			if err := e.during(ctx, ph.Name, func(ctx context.Context) error { return e.step(ctx, s) }); err != nil {
 				return err
 			}
 		}
+		e.watches.begin()
 		return reach(ctx, ph.Longest, ask)
 	}
 }
@@ -70,7 +77,7 @@ func (e *engine) watch(ctx context.Context, phase string, until <-chan time.Time
 			return nil
 		case who := <-e.died:
 			return errors.New(who)
-		case <-e.gen.Done():
+		case <-e.loadEnded():
 			return fmt.Errorf("load ended during %s: %w", phase, e.gen.Err())
 		case <-e.looks.C:
 			if err := e.look(ctx, phase); err != nil {

@@ -34,7 +34,8 @@ type Config struct {
 	// Scenario runs a step that is a scenario and returns its verdict.
 	Scenario func(ctx context.Context, id string, sub *Sub, env targets.Environment) (ScenarioEnd, error)
 	Desk     *Desk
-	Approved []string // who approved the plan
+	Approved []string         // who approved the plan
+	Window   *spec.TimeWindow // that the day must stay in; nil: at any time
 }
 
 // ScenarioEnd is how a scenario of a day ended.
@@ -50,8 +51,6 @@ type ScenarioEnd struct {
 const (
 	look  = 250 * time.Millisecond
 	noted = time.Second
-	// newestFirst is how long the undo of an older fault waits for a newer one.
-	newestFirst = 100 * time.Millisecond
 )
 
 func aborted(format string, args ...any) error {
@@ -65,12 +64,13 @@ type day struct {
 	guardrails *verdict.Judge
 	signals    *verdict.Judge
 	current    Step
-	standing   []string // ids of faults, oldest first
-	seen       map[string]bool
+	followed   spec.Playbook   // the last one: its signals are watched until they are seen to be over
+	seen       map[string]bool // signals of the current step
 	looks      *time.Ticker
 	wrote      time.Time // when it last wrote down how the guardrails stand
 	watching   bool      // guardrails count
 	deadline   <-chan time.Time
+	late       string // which deadline that is
 }
 
 // Run runs a day and heals whatever it did, however it ends. How it ended is also
@@ -93,13 +93,23 @@ func Run(ctx context.Context, cfg Config) (record.End, error) {
 	}
 	d := &day{cfg: cfg, env: env, live: live, guardrails: guardrails, signals: signals, seen: map[string]bool{}, looks: time.NewTicker(look)}
 	defer d.looks.Stop()
-	deadline := time.NewTimer(time.Duration(c.Day.Spec.Deadline))
+	over, late := cfg.ends(time.Now())
+	deadline := time.NewTimer(time.Until(over))
 	defer deadline.Stop()
-	d.deadline = deadline.C
+	d.deadline, d.late = deadline.C, late
 	why := d.steps(ctx)
-	d.heal(ctx)
 	cfg.Desk.close()
 	return live.End(ctx, why)
+}
+
+// ends is when a day that begins now is over in any case, and why then.
+func (cfg Config) ends(now time.Time) (time.Time, string) {
+	longest := cfg.Compiled.Day.Spec.Deadline
+	at, why := now.Add(time.Duration(longest)), fmt.Sprintf("the deadline of %s has passed", longest)
+	if w := cfg.Window; w != nil && w.End(now).Before(at) {
+		at, why = w.End(now), fmt.Sprintf("the window %s has ended", w)
+	}
+	return at, why
 }
 
 func (d *day) steps(ctx context.Context) error {
@@ -159,6 +169,9 @@ func (d *day) resolve() error {
 
 func (d *day) step(ctx context.Context, s Step) error {
 	d.current, d.seen = s, map[string]bool{}
+	if p, ok := d.cfg.Compiled.Day.Playbook(s.Playbook); ok {
+		d.followed = p
+	}
 	entry := record.Step{ID: s.ID, Does: strings.TrimSuffix(s.Does+": "+s.Says, ": "), State: record.StepBegun}
 	if err := d.cfg.Record.Append(record.TypeStep, entry); err != nil {
 		return err
@@ -210,7 +223,6 @@ func (d *day) wait(ctx context.Context, s Step) (string, error) {
 // fault injects one fault, lets it stand, and reverts it.
 func (d *day) fault(ctx context.Context, f Fault) (moved bool, err error) {
 	i := slices.IndexFunc(d.cfg.Compiled.Live.Faults, func(p plan.Fault) bool { return p.ID == f.ID })
-	d.standing = append(d.standing, f.ID) // before the act: what may have happened is undone
 	if err := d.during(ctx, func(ctx context.Context) error { return d.live.Start(ctx, d.cfg.Compiled.Live.Faults[i]) }); err != nil {
 		return false, err
 	}
@@ -220,7 +232,6 @@ func (d *day) fault(ctx context.Context, f Fault) (moved bool, err error) {
 	if err := d.during(ctx, func(ctx context.Context) error { return d.live.Stop(ctx, f.ID) }); err != nil {
 		return moved, fmt.Errorf("revert %w", err)
 	}
-	d.standing = slices.DeleteFunc(d.standing, func(s string) bool { return s == f.ID })
 	return moved, nil
 }
 
@@ -286,7 +297,7 @@ func (d *day) watch(ctx context.Context, longest time.Duration, over <-chan stru
 		case <-ctx.Done():
 			return false, context.Cause(ctx)
 		case <-d.deadline:
-			return false, aborted("because the deadline of %s has passed", d.cfg.Compiled.Day.Spec.Deadline)
+			return false, aborted("because %s", d.late)
 		case s := <-d.cfg.Desk.in:
 			moves, err := d.hear(s)
 			if err != nil || moves && over == nil {
@@ -324,23 +335,29 @@ func (d *day) look(ctx context.Context) error {
 			return aborted("by guardrail %s: %s", f.ID, f.Why)
 		}
 	}
-	p, ok := d.cfg.Compiled.Day.Playbook(d.current.Playbook)
-	if !ok || len(d.standing) == 0 {
+	return d.lookAtSignals(ctx, write)
+}
+
+// lookAtSignals notes how the signals of the playbook stand, also once its step
+// is over: people want to see that they go. They count as seen only during it.
+func (d *day) lookAtSignals(ctx context.Context, write bool) error {
+	if len(d.followed.Signals) == 0 {
 		return nil
 	}
 	for _, f := range d.live.Guardrails(ctx, d.signals) {
-		if !slices.ContainsFunc(p.Signals, func(g spec.Guardrail) bool { return g.ID == f.ID }) {
+		if !slices.ContainsFunc(d.followed.Signals, func(g spec.Guardrail) bool { return g.ID == f.ID }) {
 			continue
 		}
 		if write {
 			d.note("signal", f)
 		}
-		if f.Verdict == verdict.Fail && !d.seen[f.ID] {
-			d.seen[f.ID] = true
-			m := record.Mark{What: "signal", Step: d.current.ID, On: f.ID, Text: f.Measured}
-			if err := d.cfg.Record.Append(record.TypeMark, m); err != nil {
-				return err
-			}
+		if f.Verdict != verdict.Fail || d.seen[f.ID] || d.current.Playbook != d.followed.ID {
+			continue
+		}
+		d.seen[f.ID] = true
+		m := record.Mark{What: "signal", Step: d.current.ID, On: f.ID, Text: f.Measured}
+		if err := d.cfg.Record.Append(record.TypeMark, m); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -357,27 +374,4 @@ func (d *day) note(group string, f verdict.Finding) {
 	}
 	// A failed write shows as a gap of the record.
 	_ = d.cfg.Record.Append(record.TypeWatch, record.Watch{ID: f.ID, Group: group, State: state, Bound: f.Expected, Measured: measured})
-}
-
-// heal reverts what stands, newest first. One that hangs holds the next up only
-// for a moment: what can be healed is healed within a second.
-func (d *day) heal(ctx context.Context) {
-	ctx = context.WithoutCancel(ctx)
-	all := make([]chan struct{}, 0, len(d.standing))
-	for _, id := range slices.Backward(d.standing) {
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			// What fails is told by the fault's own state, and tried again at the end.
-			_ = d.live.Stop(ctx, id)
-		}()
-		all = append(all, done)
-		select {
-		case <-done:
-		case <-time.After(newestFirst):
-		}
-	}
-	for _, done := range all {
-		<-done
-	}
 }

@@ -122,7 +122,7 @@ func Compile(day *spec.GameDay, sys *spec.System, o Options) (*Compiled, spec.Pr
 	}
 	if l := day.Spec.Load; l != nil {
 		p.Load = fmt.Sprintf("%s at %s", l.Script, l.Arrival)
-		c.arrival(l.Arrival, spec.Pos{File: day.File, Line: 1, Col: 1}, "load")
+		c.arrival(l.Arrival, day.Src.At("spec", "load", "arrival"), "load")
 	}
 	c.live()
 	c.checks()

@@ -27,7 +27,11 @@ func (p *Plan) Print(w io.Writer) error {
 	if p.Window != "" {
 		row("window", "%s", p.Window)
 	}
-	row("ends", "after %s at the latest, then everything is healed", p.Deadline)
+	orBefore := ""
+	if p.Window != "" {
+		orBefore = ", and with its window"
+	}
+	row("ends", "after %s at the latest%s: then everything is healed", p.Deadline, orBefore)
 	for _, g := range p.Guardrails {
 		row("guardrail", "%s: heals and ends the day", g)
 	}

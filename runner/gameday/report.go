@@ -237,7 +237,7 @@ func (r *Report) timeline(run *record.Run) {
 		text := s.ID + " " + string(s.State)
 		if s.State == record.StepBegun {
 			text = s.ID + ": " + s.Does
-		} else if what := cmp.Or(s.Error, s.Text); what != "" {
+		} else if what := cmp.Or(brief(run, s.Error), s.Text); what != "" {
 			text += ": " + what
 		}
 		add(s.T, "step", "", text)
@@ -266,9 +266,20 @@ func (r *Report) timeline(run *record.Run) {
 		add(n.T, kind, n.Author, n.Text)
 	}
 	if run.End != nil {
-		add(run.Last, "end", "", strings.TrimSuffix(run.End.Reason+": "+run.End.Error, ": "))
+		add(run.Last, "end", "", strings.TrimSuffix(run.End.Reason+": "+brief(run, run.End.Error), ": "))
 	}
 	slices.SortStableFunc(r.Timeline, func(a, b Happening) int { return cmp.Compare(a.T, b.T) })
+}
+
+// brief cuts off the reason of a fault that failed, where that ends a text: the
+// fault's own line says it.
+func brief(run *record.Run, text string) string {
+	for _, f := range run.Faults {
+		if f.Error != "" {
+			text = strings.TrimSuffix(strings.TrimSuffix(text, f.Error), ": ")
+		}
+	}
+	return text
 }
 
 // surprises are what the file did not lead to expect.
@@ -286,11 +297,11 @@ func (r *Report) surprises(run *record.Run, day *spec.GameDay) {
 	}
 	for _, s := range r.Steps {
 		if s.State == string(record.StepFailed) {
-			add("step %s failed: %s", s.ID, s.Text)
+			add("step %s failed: %s", s.ID, brief(run, s.Text))
 		}
 		for _, f := range s.Faults {
 			switch {
-			case f.Error != "":
+			case f.Error != "" && !strings.Contains(strings.Join(r.Dirty, "\n"), strings.TrimPrefix(f.Error, "revert: ")):
 				add("fault %s: %s", f.ID, f.Error)
 			case f.Injected != nil && f.Biting == nil:
 				add("fault %s was never seen biting: nothing went its way, or the rehearsal did nothing", f.ID)
@@ -304,7 +315,7 @@ func (r *Report) surprises(run *record.Run, day *spec.GameDay) {
 			}
 		}
 		i := slices.IndexFunc(day.Spec.Steps, func(d spec.DayStep) bool { return d.ID == s.ID })
-		if i >= 0 && day.Spec.Steps[i].Until == "person" && s.Reaction != nil && s.Reaction.Mitigated == nil {
+		if i >= 0 && day.Spec.Steps[i].Until == "person" && s.State == string(record.StepDone) && s.Reaction != nil && s.Reaction.Mitigated == nil {
 			add("nobody mitigated %s: its time ended it", s.ID)
 		}
 		if i >= 0 && day.Spec.Steps[i].Scenario != "" && s.State == string(record.StepDone) && !strings.HasPrefix(s.Text, "pass") {

@@ -73,7 +73,7 @@ func (r Report) Markdown(w io.Writer) error {
 			p("None.")
 		}
 		for _, l := range lines {
-			p("%s", l)
+			p("%s", strings.ReplaceAll(l, "\n", " ")) // who writes a note writes one line
 		}
 	}
 	list("Surprises", prefixed("- ", r.Surprises))

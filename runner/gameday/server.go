@@ -1,7 +1,6 @@
 package gameday
 
 import (
-	"context"
 	"crypto/rand"
 	"crypto/subtle"
 	"crypto/tls"
@@ -13,6 +12,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -28,10 +28,12 @@ const (
 	maxBody     = 8 << 10
 	maxHeader   = 8 << 10
 	maxClients  = 64 // connections at once
+	maxStreams  = 48 // of those, that follow: whoever acts finds a place
 	maxSessions = 256
 	headerTime  = 2 * time.Second
 	readTime    = 5 * time.Second
 	writeTime   = 5 * time.Second // of each write, also of a stream
+	readWithin  = 3 * time.Second // the report, once the day is over
 )
 
 // ServerConfig is one live page.
@@ -64,11 +66,17 @@ type Server struct {
 
 	mu       sync.Mutex
 	sessions map[string]role
+	streams  int
+	followed int           // pages that are there, and have not read the report
+	left     chan struct{} // told when that changes
 }
+
+// report is the file that a page becomes when the day is over.
+const report = "report.html"
 
 // NewServer makes a server; Serve starts it.
 func NewServer(cfg ServerConfig) *Server {
-	s := &Server{cfg: cfg, sessions: map[string]role{}}
+	s := &Server{cfg: cfg, sessions: map[string]role{}, left: make(chan struct{}, 1)}
 	mux := http.NewServeMux()
 	for _, name := range []string{"page.html", "page.js", "page.css"} {
 		at := "GET /" + name
@@ -79,7 +87,7 @@ func NewServer(cfg ServerConfig) *Server {
 	}
 	mux.HandleFunc("POST /login", s.login)
 	mux.Handle("GET /day", s.needs(observer, http.HandlerFunc(s.day)))
-	mux.Handle("GET /events", s.needs(observer, cfg.Events))
+	mux.Handle("GET /events", s.needs(observer, http.HandlerFunc(s.events)))
 	mux.Handle("GET /files/{name...}", s.needs(observer, http.HandlerFunc(s.file)))
 	mux.Handle("POST /command", s.needs(operator, http.HandlerFunc(s.command)))
 	s.http = &http.Server{
@@ -106,8 +114,66 @@ func (s *Server) Serve(l net.Listener, certs *tls.Config) error {
 	return nil
 }
 
-// Close ends all requests at once.
-func (s *Server) Close() error { return s.http.Close() }
+// Close ends all requests, once the pages that are there have read the report, or
+// had a moment to.
+func (s *Server) Close() error {
+	patience := time.After(readWithin)
+	for s.unread() {
+		select {
+		case <-s.left:
+			continue
+		case <-patience:
+		}
+		break
+	}
+	return s.http.Close()
+}
+
+func (s *Server) unread() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.followed > 0
+}
+
+// events is the stream of the record; who is there when it ends wants the report.
+func (s *Server) events(w http.ResponseWriter, r *http.Request) {
+	if !s.stream(+1) {
+		http.Error(w, "too many follow already", http.StatusServiceUnavailable)
+		return
+	}
+	defer s.stream(-1)
+	if s.cfg.Say == nil { // a replay's page stays
+		s.cfg.Events.ServeHTTP(w, r)
+		return
+	}
+	s.follow(+1)
+	s.cfg.Events.ServeHTTP(w, r)
+	if r.Context().Err() != nil {
+		s.follow(-1)
+	}
+}
+
+// stream counts those who follow; one that is too many it does not.
+func (s *Server) stream(more int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.streams+more > maxStreams {
+		return false
+	}
+	s.streams += more
+	return true
+}
+
+// follow counts the pages that are there, and have not read the report.
+func (s *Server) follow(more int) {
+	s.mu.Lock()
+	s.followed = max(0, s.followed+more)
+	s.mu.Unlock()
+	select {
+	case s.left <- struct{}{}:
+	default: // Close has yet to look for another
+	}
+}
 
 // guard refuses what no page of ours sends, before anything looks at it.
 func (s *Server) guard(next http.Handler) http.Handler {
@@ -263,7 +329,12 @@ func (s *Server) file(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox")
 	w.Header().Set("Content-Type", kind)
+	w.Header().Set("Content-Length", strconv.Itoa(len(data)))
 	_, _ = w.Write(data)
+	if r.Method == http.MethodGet && r.PathValue("name") == report {
+		_ = http.NewResponseController(w).Flush() // all of it, before anybody closes
+		s.follow(-1)
+	}
 }
 
 func (s *Server) asset(name string) http.HandlerFunc {
@@ -295,32 +366,3 @@ func reply(w http.ResponseWriter, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(v)
 }
-
-// Call says something to a day from another process.
-func Call(ctx context.Context, url, token string, c Command) error {
-	data, err := json.Marshal(c)
-	if err != nil {
-		return err
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/command", strings.NewReader(string(data)))
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Authorization", "Bearer "+token)
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer res.Body.Close()
-	text, _ := io.ReadAll(io.LimitReader(res.Body, maxBody))
-	if res.StatusCode != http.StatusOK {
-		return Refused(strings.TrimSpace(string(text)))
-	}
-	return nil
-}
-
-// Refused is what a day answers to what makes no sense now.
-type Refused string
-
-func (r Refused) Error() string { return string(r) }

@@ -232,6 +232,39 @@ func TestSlowClients(t *testing.T) {
 	assert.Less(t, n, int64(64<<20), "it does not go on for who does not read")
 }
 
+// However many follow, whoever acts finds a place.
+func TestManyFollow(t *testing.T) {
+	g := serveGuarded(t)
+	for range maxStreams {
+		c, err := net.Dial("tcp", g.addr)
+		require.NoError(t, err)
+		defer c.Close()
+		_, err = fmt.Fprintf(c, "GET /events HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n\r\n", g.addr, obsToken)
+		require.NoError(t, err)
+		_, err = io.ReadFull(c, make([]byte, len("HTTP/1.1 200 OK")))
+		require.NoError(t, err)
+	}
+	code, _, _ := g.do(t, &http.Client{}, ask{"GET", "/events", "", bearer(obsToken), ""})
+	assert.Equal(t, 503, code)
+	code, text, _ := g.do(t, &http.Client{}, ask{"POST", "/command", "", bearer(opToken), noteBody})
+	assert.Equal(t, 200, code, text)
+}
+
+// However many connections strangers hold, they do not hold them for long.
+func TestManySilentClients(t *testing.T) {
+	g := serveGuarded(t)
+	for range maxClients + 10 {
+		c, err := net.Dial("tcp", g.addr)
+		require.NoError(t, err)
+		defer c.Close()
+	}
+	begun := time.Now()
+	code, text, _ := g.do(t, &http.Client{Timeout: 20 * time.Second}, ask{"POST", "/command", "", bearer(opToken), noteBody})
+	assert.Equal(t, 200, code, text)
+	t.Logf("answered after %s", time.Since(begun))
+	assert.Less(t, time.Since(begun), 2*headerTime+2*time.Second, "each place is free again after the time for a header")
+}
+
 // Off loopback nothing is served without TLS.
 func TestOnlyLoopbackWithoutTLS(t *testing.T) {
 	l, err := net.Listen("tcp", "0.0.0.0:0")

@@ -8,27 +8,31 @@ import (
 	"squall/scenarios/spec"
 )
 
-// fault resolves one fault of the scenario.
+// fault resolves one fault of the scenario. One of an unknown kind that looks
+// like a slip is taken for what was meant, so that its other mistakes show as well.
 func (c *compiler) fault(f spec.Fault) (Fault, bool) {
-	before := len(c.problems)
-	out, ok := c.resolve(f)
-	see := "squall explain " + f.Kind
-	if _, err := c.o.Registry.Kind(f.Kind); err != nil {
-		see = "squall list faults"
+	kind, err := c.o.Registry.Kind(f.Kind)
+	if err == nil {
+		return c.resolve(f, kind)
 	}
-	c.problems = append(c.problems[:before:before], c.problems[before:].Explained(see)...)
-	return out, ok
+	near := spec.Suggest(f.Kind, c.o.Registry.Names())
+	c.problem(f.Src.At("kind"), near, "fault %s: unknown kind %q", f.ID, f.Kind)
+	c.problems[len(c.problems)-1].See = "squall list faults"
+	if near == "" {
+		c.aimed(f, f.On)
+		return Fault{}, false
+	}
+	f.Kind = near
+	c.resolve(f, c.o.Registry[near])
+	return Fault{}, false
 }
 
-func (c *compiler) resolve(f spec.Fault) (Fault, bool) {
-	kind, err := c.o.Registry.Kind(f.Kind)
-	if err != nil {
-		c.problem(f.Src.At("kind"), spec.Suggest(f.Kind, c.o.Registry.Names()), "fault %s: unknown kind %q", f.ID, f.Kind)
-		return Fault{}, false
-	}
-	if c.overlimited(f, kind) {
-		return Fault{}, false
-	}
+func (c *compiler) resolve(f spec.Fault, kind faults.Kind) (Fault, bool) {
+	before := len(c.problems)
+	defer func() {
+		c.problems = append(c.problems[:before:before], c.problems[before:].Explained("squall explain "+f.Kind)...)
+	}()
+	f.Params = f.Params.Without(c.overlimited(f, kind))
 	whole, hasParts := c.compose(f, kind)
 	phase := time.Duration(c.sc.Spec.Phases.Fault)
 	out := Fault{
@@ -58,12 +62,12 @@ func (c *compiler) compose(f spec.Fault, kind faults.Kind) (faults.Composition, 
 	if kind.Compose == nil {
 		return faults.Composition{}, false
 	}
-	_, ok := c.targets(f, kind, f.On)
+	names := c.targets(f, kind, f.On)
 	whole, err := kind.Compose(f.On, f.Params.Decode)
 	if err != nil {
 		c.badParams(f, err)
 	}
-	if !ok || err != nil {
+	if len(names) == 0 || err != nil {
 		return faults.Composition{}, true
 	}
 	return whole, true
@@ -72,7 +76,7 @@ func (c *compiler) compose(f spec.Fault, kind faults.Kind) (faults.Composition, 
 // share resolves a kind on what on names: all of a plain fault, one part of a
 // composite one.
 func (c *compiler) share(f spec.Fault, kind faults.Kind, on string, step int, decode func(any) error) ([]Target, string) {
-	names, _ := c.targets(f, kind, on)
+	names := c.targets(f, kind, on)
 	if kind.Missing != nil && c.o.Here {
 		if why := kind.Missing(); why != "" {
 			c.problem(f.Pos, "", "fault %s: this machine cannot do %s: %s", f.ID, kind.Name, why)

@@ -15,7 +15,7 @@ func (p *Plan) Print(w io.Writer) error {
 	row("scenario", p.Scenario+": "+p.Title)
 	row("hypothesis", p.Hypothesis)
 	row("system", fmt.Sprintf("%s (target %s)", p.System, p.Target))
-	row("load", fmt.Sprintf("%s, %g iterations/s for at most %s", p.Load.Script, p.Load.PerSecond, p.Load.Longest))
+	row("load", p.Load.says())
 	row("seed", fmt.Sprint(p.Seed))
 	if len(p.Switches) > 0 {
 		row("switches", strings.Join(p.Switches, ", "))
@@ -45,6 +45,13 @@ func (p *Plan) Print(w io.Writer) error {
 		row("aborts", strings.Join(p.Guardrails, ", "))
 	}
 	return t.Flush()
+}
+
+func (l Load) says() string {
+	if l.Script == "" {
+		return fmt.Sprintf("none: what the system has by itself, for at most %s", l.Longest)
+	}
+	return fmt.Sprintf("%s, %g iterations/s for at most %s", l.Script, l.PerSecond, l.Longest)
 }
 
 func (p *Plan) printStages(row func(...string), ph Phase) {

@@ -83,31 +83,38 @@ func tellsClock(sys *spec.System, s spec.Service) string {
 	return hasCommand(sys, s)
 }
 
-// targets resolves what a kind is aimed at, and checks that it can do what the
-// kind needs.
-func (c *compiler) targets(f spec.Fault, kind faults.Kind, on string) (names []string, ok bool) {
+// aimed resolves what on names, and checks that it is there.
+func (c *compiler) aimed(f spec.Fault, on string) (aim spec.Aim, names []string) {
 	aim, err := spec.ParseAim(on)
 	if err != nil {
-		c.problem(f.Src.At("on"), "", "fault %s: %v", f.ID, err)
-		return nil, false
+		return aim, nil // decoding has told
 	}
 	names = c.sys.Targets(on)
 	if strangers := c.strangers(aim); len(names) == 0 || len(strangers) > 0 {
 		c.unknown(f, aim, strangers)
-		return nil, false
-	}
-	if why := c.lacks(kind, aim, on); why != "" {
-		c.problem(f.Src.At("on"), "", "fault %s: %s needs a %s, %q %s", f.ID, kind.Name, kind.Needs, on, why)
-		return nil, false
+		return aim, nil
 	}
 	if idle := c.idle(aim); len(idle) > 0 {
 		c.problem(f.Src.At("on"), "", "fault %s: %s has no calls between it and the other side of %q", f.ID, idle[0], on)
-		return nil, false
+	}
+	return aim, names
+}
+
+// targets resolves what a kind is aimed at, and checks that it can do what the
+// kind needs.
+func (c *compiler) targets(f spec.Fault, kind faults.Kind, on string) []string {
+	aim, names := c.aimed(f, on)
+	if len(names) == 0 {
+		return nil
+	}
+	if why := c.lacks(kind, aim, on); why != "" {
+		c.problem(f.Src.At("on"), "", "fault %s: %s needs a %s, %q %s", f.ID, kind.Name, kind.Needs, on, why)
+		return nil
 	}
 	if kind.Once {
 		names = names[:1]
 	}
-	return names, true
+	return names
 }
 
 // lacks says why something that the aim means cannot do what the kind needs.

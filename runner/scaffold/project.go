@@ -1,6 +1,7 @@
 package scaffold
 
 import (
+	"cmp"
 	"embed"
 	"errors"
 	"fmt"
@@ -62,8 +63,8 @@ type Call struct {
 	Why            string // how it was found out, where it was guessed
 }
 
-// ParseService reads NAME=[VARIABLE=VALUE]... PROGRAM [ARGUMENT]...
-func ParseService(text string) (Service, error) {
+// AddService adds NAME=[VARIABLE=VALUE]... PROGRAM [ARGUMENT]...
+func (p *Project) AddService(text string) error {
 	name, command, found := strings.Cut(text, "=")
 	words := strings.Fields(command)
 	s := Service{Name: strings.TrimSpace(name), Env: map[string]string{}}
@@ -72,10 +73,33 @@ func ParseService(text string) (Service, error) {
 		s.Env[key] = value
 		words = words[1:]
 	}
-	if s.Command = words; !found || s.Name == "" || len(words) == 0 {
-		return s, fmt.Errorf("service %q: write NAME=PROGRAM ARGUMENTS, such as web=./web --listen ${self.http}", text)
+	s.Command = words
+	switch {
+	case !found || s.Name == "" || len(words) == 0:
+		return fmt.Errorf("service %q: write NAME=PROGRAM ARGUMENTS, such as web=./web --listen ${self.http}", text)
+	case !spec.IsName(s.Name) || s.Name == spec.Client:
+		return fmt.Errorf("service %q: want a name of lower-case letters, digits and dashes, other than client, which is the load", s.Name)
+	case slices.Contains(p.names(), s.Name):
+		return fmt.Errorf("service %q is there already", s.Name)
+	case !s.listens():
+		return fmt.Errorf("service %q: nothing tells it where to listen: write ${self.http} where its address goes, such as %s=%s --listen ${self.http}", s.Name, s.Name, words[0])
 	}
-	return s, nil
+	p.Services = append(p.Services, s)
+	return nil
+}
+
+// names are those of the services.
+func (p *Project) names() (out []string) {
+	for _, s := range p.Services {
+		out = append(out, s.Name)
+	}
+	return out
+}
+
+// listens reports whether a service is told its address.
+func (s Service) listens() bool {
+	told := slices.Concat(s.Command, slices.Collect(maps.Values(s.Env)))
+	return slices.ContainsFunc(told, func(text string) bool { return strings.Contains(text, "${self.") })
 }
 
 // isAssignment reports whether a word sets a variable, as before a shell's command.
@@ -84,18 +108,48 @@ func isAssignment(word string) bool {
 	return found && key != "" && strings.Trim(key, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == ""
 }
 
-// ParseCall reads CALLER -> CALLEE=VARIABLE[:PROTOCOL].
-func ParseCall(text string) (Call, error) {
+// AddCall adds CALLER -> CALLEE=VARIABLE[:PROTOCOL] of services that are there.
+func (p *Project) AddCall(text string) error {
 	edge, env, found := strings.Cut(text, "=")
 	caller, callee, err := spec.SplitEdge(edge)
 	env, protocol, _ := strings.Cut(strings.TrimSpace(env), ":")
 	if err != nil || !found || env == "" {
-		return Call{}, fmt.Errorf("call %q: write CALLER -> CALLEE=VARIABLE, such as client -> web=WEB_URL", text)
+		return fmt.Errorf("call %q: write CALLER -> CALLEE=VARIABLE, such as client -> web=WEB_URL", text)
 	}
-	if protocol == "" {
-		protocol = "http"
+	for _, end := range []string{caller, callee} {
+		if end == spec.Client && end != callee || slices.Contains(p.names(), end) {
+			continue
+		}
+		hint := ""
+		if near := spec.Suggest(end, p.names()); near != "" {
+			hint = fmt.Sprintf(" (did you mean %q?)", near)
+		}
+		return fmt.Errorf("call %q: there is no service %q%s", text, end, hint)
 	}
-	return Call{Caller: caller, Callee: callee, Env: env, Protocol: protocol}, nil
+	p.Calls = append(p.Calls, Call{Caller: caller, Callee: callee, Env: env, Protocol: cmp.Or(protocol, "http")})
+	return nil
+}
+
+// SetReady sets the path that every service answers once it is ready.
+func (p *Project) SetReady(path string) error {
+	if path != "" && !strings.HasPrefix(path, "/") {
+		return fmt.Errorf("ready %q: want a path, such as /ready", path)
+	}
+	for i := range p.Services {
+		p.Services[i].Ready = path
+	}
+	return nil
+}
+
+// Lacks says what a project cannot do without; empty: it has all.
+func (p *Project) Lacks() string {
+	switch {
+	case len(p.Services) == 0:
+		return "a service, such as web=./web --listen ${self.http}"
+	case p.entry().Callee == "":
+		return "a call that says where the load goes, such as client -> web=WEB_URL"
+	}
+	return ""
 }
 
 // Write writes the project below a folder. Files that are there already stay as
@@ -118,9 +172,12 @@ func (p Project) Write(folder string) (written, kept []string, err error) {
 		written = append(written, name)
 		return nil
 	}
-	system, err := p.system()
-	if err != nil {
-		return nil, nil, err
+	if lacks := p.Lacks(); lacks != "" {
+		return nil, nil, errors.New("init: it lacks " + lacks)
+	}
+	system := p.system()
+	if _, problems := spec.ParseSystem(path.Join(Folder, "system.yaml"), system); len(problems) > 0 {
+		return nil, nil, problems // before anything is written
 	}
 	if err := put(Folder+"/system.yaml", system); err != nil {
 		return written, kept, err
@@ -189,10 +246,7 @@ func (p Project) first(folder string) ([]byte, error) {
 
 // system is the text of the system file. Names, commands and variables are what
 // the user typed, so they are quoted as YAML wants it.
-func (p Project) system() ([]byte, error) {
-	if p.entry().Callee == "" {
-		return nil, errors.New("init: nothing says where the load goes: add a call such as client -> web=WEB_URL")
-	}
+func (p Project) system() []byte {
 	var b strings.Builder
 	if len(p.Compose) > 0 {
 		p.composed(&b)
@@ -207,7 +261,7 @@ func (p Project) system() ([]byte, error) {
 		fmt.Fprintf(&b, "    %s -> %s: %s\n", c.Caller, c.Callee, c.inline())
 	}
 	b.WriteString("\n  slos: [slo]\n")
-	return []byte(b.String()), nil
+	return []byte(b.String())
 }
 
 func (c Call) inline() string {

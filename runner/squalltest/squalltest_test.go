@@ -68,8 +68,28 @@ func pair(t *testing.T, w T) *System {
 func name(r *dockertest.Resource) string { return strings.TrimPrefix(r.Container.Name, "/") }
 
 func TestE2ESurvives(t *testing.T) {
-	result := pair(t, t).Check("testdata/store-slow.yaml")
+	s := pair(t, t)
+	result := s.Check("testdata/store-slow.yaml")
 	assert.Equal(t, verdict.Pass, result.Verdict)
+	assertNoToken(t, s)
+}
+
+// assertNoToken looks for the proxy's token in all that the test has left.
+func assertNoToken(t *testing.T, s *System) {
+	t.Helper()
+	reports := 0
+	require.NoError(t, filepath.WalkDir(filepath.Dir(t.TempDir()), func(path string, d os.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		assert.NotContains(t, string(text), s.token, path)
+		if d.Name() == "report.html" {
+			reports++
+		}
+		return err
+	}))
+	assert.Equal(t, 1, reports, "the report was looked into")
 }
 
 // An api without a fallback does not survive the death of its store, and the

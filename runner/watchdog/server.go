@@ -38,7 +38,7 @@ import (
 type Config struct {
 	Dir    string // of the journals
 	Token  string // that callers show
-	Revert func(ctx context.Context, journal string, say func(string)) error
+	Revert func(ctx context.Context, owner, journal string, say func(string)) error
 	Say    func(string) // what it did, a line each
 	// Once ends the watchdog when it has had an owner and has none any more, or
 	// when none has come within the first lease.
@@ -292,7 +292,7 @@ func (s *server) revert(ctx context.Context, name string, o *owner) {
 		_ = s.forget(name, o) // the file is gone already
 		return
 	}
-	err := s.Revert(ctx, o.path, s.Say)
+	err := s.Revert(ctx, name, o.path, s.Say)
 	if err == nil {
 		err = s.forget(name, o)
 	}

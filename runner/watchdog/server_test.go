@@ -23,7 +23,7 @@ func serveOnce(t *testing.T, cfg Config) (url string, ended chan error, said *[]
 	said = new([]string)
 	cfg.Token, cfg.Once = "secret", true
 	cfg.Say = func(line string) { *said = append(*said, line) }
-	cfg.Revert = func(context.Context, string, func(string)) error { return errors.New("unreachable") }
+	cfg.Revert = func(context.Context, string, string, func(string)) error { return errors.New("unreachable") }
 	ctx, cancel := context.WithCancel(t.Context())
 	ended = make(chan error, 1)
 	over := make(chan struct{})

@@ -36,6 +36,8 @@ async function begin() {
   for (const s of day.spec.steps) { const li = el("li", s.id + (s.says ? ": " + s.says : "") + " (" + s.does + ")"); steps.set(s.id, { ...s, li }); $("steps").append(li); }
   for (const [role, who] of Object.entries(day.spec.roles || {})) $("people").append(el("li", role + ": " + who));
   for (const c of day.spec.contacts || []) $("people").append(el("li", c.Name + ": " + c.Reach + (c.For ? " (" + c.For + ")" : "")));
+  $("people-section").hidden = !$("people").children.length;
+  buttons();
   const events = new EventSource("/events");
   events.onmessage = (e) => { try { entry(JSON.parse(e.data)); } catch (x) { console.error(x); } };
   events.onopen = () => { if (!ended) state("goes on", "good"); };
@@ -49,6 +51,12 @@ function line(t, kind, by, text, cls) {
   const li = el("li", undefined, kind);
   li.append(el("span", clock(t), "t"), el("span", kind, "dim"), el("span", by || ""), el("span", text, cls));
   $("timeline").prepend(li);
+}
+
+// brief cuts off the reason of a fault that failed: the fault's own line says it.
+function brief(text) {
+  for (const f of faults.values()) if (f.error && text.endsWith(f.error)) text = text.slice(0, -f.error.length).replace(/: $/, "");
+  return text;
 }
 
 function entry(e) {
@@ -68,7 +76,7 @@ function entry(e) {
 function onStep(t, d) {
   const s = steps.get(d.id);
   if (!s) return;
-  line(t, "step", "", d.id + " " + d.state + (d.state === "begun" ? ": " + d.does : "") + (d.error || d.text ? ": " + (d.error || d.text) : ""), d.error ? "bad" : "");
+  line(t, "step", "", d.id + " " + d.state + (d.state === "begun" ? ": " + d.does : "") + (d.error || d.text ? ": " + brief(d.error || d.text) : ""), d.error ? "bad" : "");
   if (d.state === "begun") { step = { ...s, from: t }; s.li.className = "on"; show(); return; }
   s.li.className = "over"; s.li.append(d.error ? " ✗" : " ✓"); step = null;
   $("now-title").textContent = d.error ? "Healing" : "Between two steps"; $("now-says").textContent = d.error || ""; buttons();
@@ -108,9 +116,14 @@ function onFault(t, d) {
   const cls = { injected: "warn", biting: "bad", gone: "good", failed: "bad" };
   $("faults").tBodies[0].replaceChildren(...[...faults.values()].map((x) => {
     const tr = el("tr");
-    tr.append(el("td", x.id), el("td", x.kind + " " + (x.detail || "") + " on " + x.on), el("td", x.state, cls[x.state] || ""), el("td", x.receipt && x.receipt.unit ? x.receipt.hits + " " + x.receipt.unit : "none yet"));
+    tr.append(el("td", x.id), el("td", x.kind + " " + (x.detail || "") + " on " + x.on), el("td", x.state, cls[x.state] || ""), el("td", receipt(x.receipt)));
     return tr;
   }));
+}
+
+function receipt(r) {
+  if (!r || !r.unit) return "none yet";
+  return r.hits + " " + (r.hits === 1 ? r.unit.replace(/(?<=ss)es$|s$/, "") : r.unit);
 }
 
 function onWatch(t, d) {
@@ -118,7 +131,8 @@ function onWatch(t, d) {
   if (!w) {
     const tr = el("tr");
     w = { points: [], tr, cells: [el("td", (d.group === "signal" ? "signal " : "") + d.id), el("td"), el("td"), el("td")] };
-    tr.append(...w.cells); $("watches").tBodies[0].append(tr); watches.set(d.id, w);
+    tr.append(...w.cells); watches.set(d.id, w);
+    $("watches").tBodies[0].replaceChildren(...[...watches.values()].map((x) => x.tr));
   }
   w.cells[1].textContent = (d.measured || "no data").split(" (")[0]; w.cells[1].title = d.measured;
   w.cells[1].className = d.state === "crossed" ? "bad" : d.state === "kept" ? "good" : "warn";
@@ -146,19 +160,34 @@ function spark(points, bound) {
 function onMark(t, d) {
   const text = { go: "go on", signal: "signal " + d.on + " seen: " + d.text, did: "did step " + d.n + ": " + d.text, approved: "approved the plan", action: "to do: " + d.text }[d.what];
   line(t, "mark", d.author || "squall", text || d.what + (d.text ? ": " + d.text : ""));
-  if (d.what === "did") { const li = $("playbook").children[d.n - 1]; if (li) li.className = "did"; }
+  if (d.what === "did") { const li = $("playbook").children[d.n - 1]; if (li) { li.className = "did"; li.querySelector("button")?.remove(); } }
 }
 
 function onEnd(t, d) {
   ended = d;
   const dirty = d.dirty && d.dirty.length;
   state(dirty ? "NOT HEALED" : d.reason, dirty || d.reason === "error" ? "bad" : d.reason === "done" ? "good" : "warn");
-  line(t, "end", "", d.reason + (d.error ? ": " + d.error : ""), dirty ? "bad" : "");
+  line(t, "end", "", d.reason + (d.error ? ": " + brief(d.error) : ""), dirty ? "bad" : "");
   $("now-title").textContent = dirty ? "Not healed: run the command below" : "The day is over: " + d.reason;
   $("now-says").textContent = dirty ? d.dirty.join("; ") : d.error || "";
   $("countdown").textContent = "";
-  const a = el("a", "report"); a.href = "/files/report.html"; $("next").replaceChildren(a);
+  $("watched").textContent = "at the end"; // nobody measures any more, so nothing is good or bad now
+  for (const w of watches.values()) w.cells[1].className = "dim";
   buttons();
+  report(dirty);
+}
+
+// report shows the report once it is written: in place of this page, because the
+// runner ends then; but not of what still has to be done.
+async function report(dirty) {
+  for (let i = 0; i < 40; i++) {
+    const res = await fetch("/files/report.html", { method: "HEAD" }).catch(() => ({}));
+    if (res.ok && !dirty && !day.replay) { location.replace("/files/report.html"); return; }
+    if (res.ok) break;
+    await new Promise((r) => setTimeout(r, 250));
+  }
+  const a = el("a", "report"); a.href = "/files/report.html";
+  $("next").replaceChildren(...(day.replay ? [a] : ["The report is in " + day.dir]));
 }
 
 async function say(c) {
@@ -179,7 +208,7 @@ $("login").onsubmit = (e) => { e.preventDefault(); open($("token").value).catch(
 setInterval(() => {
   $("clock").textContent = clock(now());
   if (!step) { $("countdown").textContent = ""; return; }
-  $("countdown").textContent = step.longest ? clock(step.from + step.longest * S - now()) + " left" : clock(now() - step.from);
+  $("countdown").textContent = step.longest ? clock(step.from + step.longest * S - now()) + " left" : "for " + clock(now() - step.from);
 }, 250);
 
 const token = location.hash.slice(1);

@@ -3,6 +3,7 @@ package app
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
@@ -11,6 +12,14 @@ import (
 
 // mostSummary is what a job summary may hold for a step.
 const mostSummary = 1 << 20
+
+// tellCI tells the system whose step the command is, in its own words.
+func (a *app) tellCI(all []reports.Scenario, out string) error {
+	if a.Env("GITLAB_CI") == "true" && len(all) > 0 {
+		return writeFile(filepath.Join(out, "codequality.json"), func(w io.Writer) error { return reports.CodeQuality(w, all) })
+	}
+	return a.tellGitHub(all)
+}
 
 // tellGitHub marks broken assertions at their lines and writes the job summary,
 // where the command runs as a step of GitHub Actions.
