@@ -209,7 +209,7 @@ func roleBus(args []string) error { // address, data folder, address of the page
 	if err != nil {
 		return err
 	}
-	if _, err := js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{Name: "STORED", Subjects: []string{"stored.>"}}); err != nil {
+	if _, err := js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{Name: "STORED", Subjects: []string{"stored.>"}, Storage: jetstream.MemoryStorage}); err != nil {
 		return err
 	}
 	return roleWeb(args[2:])
