@@ -6,7 +6,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
+	"slices"
 	"strconv"
+	"syscall"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -18,10 +21,26 @@ var update = flag.Bool("update", false, "rewrite the expected output in the scri
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"squall":              func() { os.Exit(app.Main(app.FromOS())) },
+		"squall":              program,
 		"squall-test-service": service,
 		"squall-test-hook":    hook,
 	})
+}
+
+// program is squall. The race detector has every process sleep for a second
+// before it ends, while others wait for it; only its environment, as it starts,
+// can tell it not to.
+func program() {
+	const name, value = "GORACE", "atexit_sleep_ms=0"
+	info, _ := debug.ReadBuildInfo()
+	if slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) && os.Getenv(name) != value {
+		self, err := os.Executable()
+		if err == nil {
+			err = syscall.Exec(self, os.Args, append(os.Environ(), name+"="+value))
+		}
+		panic(err)
+	}
+	os.Exit(app.Main(app.FromOS()))
 }
 
 // TestScripts runs the command-line tests that start no system.
